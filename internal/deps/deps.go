@@ -1,0 +1,30 @@
+// Package deps keeps modules in go.mod while the rooms that use them are built.
+package deps
+
+import (
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/santhosh-tekuri/jsonschema/v6"
+	_ "github.com/spf13/cobra"
+	_ "github.com/spf13/cobra/doc"
+	_ "go.yaml.in/yaml/v3"
+	_ "golang.org/x/term"
+	_ "golang.org/x/text/width"
+	_ "golang.org/x/text/encoding/unicode"
+	_ "helm.sh/helm/v4/pkg/chart/common"
+	_ "helm.sh/helm/v4/pkg/chart/common/util"
+	_ "helm.sh/helm/v4/pkg/chart/v2/loader"
+	_ "helm.sh/helm/v4/pkg/chart/v2/util"
+	_ "helm.sh/helm/v4/pkg/engine"
+	_ "helm.sh/helm/v4/pkg/strvals"
+	_ "k8s.io/api/core/v1"
+	_ "k8s.io/apiserver/pkg/admission/plugin/cel"
+	_ "k8s.io/apiserver/pkg/cel/environment"
+	_ "k8s.io/pod-security-admission/policy"
+	_ "k8s.io/pod-security-admission/test"
+	_ "sigs.k8s.io/json"
+	_ "sigs.k8s.io/kustomize/api/krusty"
+	_ "sigs.k8s.io/kustomize/kyaml/filesys"
+	_ "sigs.k8s.io/yaml"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "pgregory.net/rapid"
+)

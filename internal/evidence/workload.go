@@ -1,0 +1,129 @@
+package evidence
+
+import (
+	"iter"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// A Workload is one pod template inside an object, or a bare pod. An object with
+// several templates, such as a RayCluster, gives several workloads with one Ref.
+type Workload struct {
+	*Ref
+	// PodPath is where the pod spec stands in the object. It is rooted: a pod
+	// field has the same fingerprint key in every kind that carries pods.
+	PodPath Path
+	// MetaPath is where the template's metadata stand ("metadata" for a Pod).
+	MetaPath Path
+	// Moved are the parts of the pod that do not stand under their own name below
+	// PodPath, and where each stands: a field ("securityContext"), a container
+	// ("containers[0]"), or a field of one. Nil for most kinds.
+	Moved map[string]Path
+	Pod   *corev1.PodSpec
+	// PodLabels and PodAnnotations are the template's own.
+	PodLabels      map[string]string
+	PodAnnotations map[string]string
+	// Replicas is how many pods are wanted; nil when the object does not say.
+	Replicas *int32
+	// Partial is set when an operator completes the pod, and says with what: what
+	// is missing here may be there in the running pod.
+	Partial string
+	// ByShape is set when the kind is unknown and the pod was found by its shape.
+	ByShape bool
+}
+
+// NewWorkload returns the workload of a template at path.
+func NewWorkload(path, metaPath Path, meta *metav1.ObjectMeta, pod *corev1.PodSpec) *Workload {
+	w := &Workload{PodPath: path, MetaPath: metaPath, Pod: pod}
+	if meta != nil {
+		w.PodLabels, w.PodAnnotations = meta.Labels, meta.Annotations
+	}
+	return w
+}
+
+// ServiceAccountName is the ServiceAccount the pod runs as, with the API
+// server's default.
+func (w *Workload) ServiceAccountName() string {
+	switch {
+	case w.Pod.ServiceAccountName != "":
+		return w.Pod.ServiceAccountName
+	case w.Pod.DeprecatedServiceAccount != "":
+		return w.Pod.DeprecatedServiceAccount
+	}
+	return "default"
+}
+
+// Windows reports whether the pod says that it runs on Windows nodes, in the
+// way the API server reads it (spec.os.name).
+func (w *Workload) Windows() bool {
+	return w.Pod.OS != nil && w.Pod.OS.Name == corev1.Windows
+}
+
+// The lists of a pod spec that hold containers.
+const (
+	InitContainers      = "initContainers"
+	Containers          = "containers"
+	EphemeralContainers = "ephemeralContainers"
+)
+
+// A Container is one container of a workload, of whatever list.
+type Container struct {
+	*corev1.Container
+	// List is the field of the pod spec it stands in, Index its place there.
+	List  string
+	Index int
+
+	workload *Workload
+}
+
+// Path returns where the container stands in the object.
+func (c Container) Path() Path {
+	return c.workload.PodPath.Field(c.List).Index(c.Index, c.Name)
+}
+
+// Sidecar reports whether the container is an init container that keeps running
+// (KEP-753).
+func (c Container) Sidecar() bool {
+	return c.List == InitContainers && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+}
+
+// Containers yields every container that can run in the pod: init, regular and
+// ephemeral ones, in this order.
+func (w *Workload) Containers() iter.Seq[Container] {
+	return func(yield func(Container) bool) {
+		for i := range w.Pod.InitContainers {
+			if !yield(Container{&w.Pod.InitContainers[i], InitContainers, i, w}) {
+				return
+			}
+		}
+		for i := range w.Pod.Containers {
+			if !yield(Container{&w.Pod.Containers[i], Containers, i, w}) {
+				return
+			}
+		}
+		for i := range w.Pod.EphemeralContainers {
+			c := (*corev1.Container)(&w.Pod.EphemeralContainers[i].EphemeralContainerCommon)
+			if !yield(Container{c, EphemeralContainers, i, w}) {
+				return
+			}
+		}
+	}
+}
+
+// Resolve returns where a part of the pod really stands in the object, for kinds
+// whose pods are scattered (Moved); other paths are returned as they are.
+func (w *Workload) Resolve(p Path) Path {
+	n := len(w.PodPath.steps)
+	if len(w.Moved) == 0 || len(p.steps) <= n {
+		return p
+	}
+	below := p.steps[n:]
+	for k := len(below); k > 0; k-- {
+		if to, ok := w.Moved[Path{steps: below[:k]}.String()]; ok {
+			to.steps = append(to.steps[:len(to.steps):len(to.steps)], below[k:]...)
+			return to
+		}
+	}
+	return p
+}
