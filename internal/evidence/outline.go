@@ -138,7 +138,7 @@ func (o *Outline) Find(p Path) (n int, exact bool) {
 	if o == nil || len(o.nodes) == 0 {
 		return -1, false
 	}
-	for _, s := range p.steps {
+	for _, s := range p.steps(make([]*step, 0, usualDepth)) {
 		if s.index == isRoot {
 			continue
 		}
@@ -151,7 +151,7 @@ func (o *Outline) Find(p Path) (n int, exact bool) {
 	return n, true
 }
 
-func (o *Outline) child(n int, s step) int {
+func (o *Outline) child(n int, s *step) int {
 	if s.index >= 0 != o.nodes[n].isSequence {
 		return -1
 	}

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -9,11 +10,13 @@ import (
 // list indices ("spec.containers[0].image"), and as a key that survives
 // reordering and rewriting, with the elements' own names ("containers[web].image").
 // The text is for people and for finding the place; the key is for fingerprints.
-type Path struct {
-	steps []step
-}
+//
+// A Path is extended without copying what it extends: a check that reports many
+// fields of one container makes one step for each.
+type Path struct{ last *step }
 
 type step struct {
+	above *step
 	name  string // field name, or the name of a list element
 	index int    // list index, or one of the marks below
 }
@@ -27,40 +30,54 @@ const (
 // NewPath returns the path of nested fields: NewPath("spec", "template").
 func NewPath(fields ...string) Path { return Path{}.Field(fields...) }
 
-// Rooted returns p with an empty key: what is below it is fingerprinted as if p
+// Rooted returns p with another key: what is below it is fingerprinted as if p
 // were the top of the object. The pod template of a Deployment and that of a
 // CronJob are rooted so that the key of a pod field is the same in both.
-func (p Path) Rooted(key string) Path {
-	p.steps = append(p.steps[:len(p.steps):len(p.steps)], step{name: key, index: isRoot})
-	return p
-}
+func (p Path) Rooted(key string) Path { return Path{&step{p.last, key, isRoot}} }
 
 // Field returns the path of a field below p, or of several nested ones.
 func (p Path) Field(names ...string) Path {
-	s := p.steps[:len(p.steps):len(p.steps)]
 	for _, n := range names {
-		s = append(s, step{name: n, index: isField})
+		p.last = &step{p.last, n, isField}
 	}
-	p.steps = s
 	return p
 }
 
 // Index returns the path of the i-th element of the list at p. The name is what
 // tells the element from its neighbours wherever it stands: a container's name,
 // a port, a subject; "" when there is nothing better than the index.
-func (p Path) Index(i int, name string) Path {
-	p.steps = append(p.steps[:len(p.steps):len(p.steps)], step{name: name, index: i})
-	return p
-}
+func (p Path) Index(i int, name string) Path { return Path{&step{p.last, name, i}} }
 
 // Len is the number of steps.
-func (p Path) Len() int { return len(p.steps) }
+func (p Path) Len() (n int) {
+	for s := p.last; s != nil; s = s.above {
+		n++
+	}
+	return n
+}
+
+// steps returns the steps from the top, in buffer when there is room.
+func (p Path) steps(buffer []*step) []*step {
+	buffer = buffer[:0]
+	for s := p.last; s != nil; s = s.above {
+		buffer = append(buffer, s)
+	}
+	slices.Reverse(buffer)
+	return buffer
+}
+
+// usualDepth is room for the steps of nearly every path.
+const usualDepth = 24
+
+// usualLength is room for the text of most paths.
+const usualLength = 80
 
 // String spells the path as the object does: spec.containers[0].image. A field
 // name that holds a dot, a bracket or a quote is written ["a.b"].
 func (p Path) String() string {
 	var b strings.Builder
-	for _, s := range p.steps {
+	b.Grow(usualLength)
+	for _, s := range p.steps(make([]*step, 0, usualDepth)) {
 		switch {
 		case s.index == isRoot:
 		case s.index >= 0:
@@ -84,7 +101,8 @@ func (p Path) String() string {
 // Key is the part of the path that identifies the field in a fingerprint.
 func (p Path) Key() string {
 	var b strings.Builder
-	for _, s := range p.steps {
+	b.Grow(usualLength)
+	for _, s := range p.steps(make([]*step, 0, usualDepth)) {
 		switch {
 		case s.index == isRoot:
 			b.Reset()

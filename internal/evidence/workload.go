@@ -114,16 +114,27 @@ func (w *Workload) Containers() iter.Seq[Container] {
 // Resolve returns where a part of the pod really stands in the object, for kinds
 // whose pods are scattered (Moved); other paths are returned as they are.
 func (w *Workload) Resolve(p Path) Path {
-	n := len(w.PodPath.steps)
-	if len(w.Moved) == 0 || len(p.steps) <= n {
+	if len(w.Moved) == 0 {
 		return p
 	}
-	below := p.steps[n:]
-	for k := len(below); k > 0; k-- {
-		if to, ok := w.Moved[Path{steps: below[:k]}.String()]; ok {
-			to.steps = append(to.steps[:len(to.steps):len(to.steps)], below[k:]...)
-			return to
+	root, steps := len(w.PodPath.steps(nil)), p.steps(nil)
+	for end := len(steps); end > root; end-- {
+		to, ok := w.Moved[relative(steps[root:end]).String()]
+		if !ok {
+			continue
 		}
+		for _, s := range steps[end:] {
+			to.last = &step{to.last, s.name, s.index}
+		}
+		return to
+	}
+	return p
+}
+
+// relative is a path made of steps alone.
+func relative(steps []*step) (p Path) {
+	for _, s := range steps {
+		p.last = &step{p.last, s.name, s.index}
 	}
 	return p
 }

@@ -200,7 +200,7 @@ func TestSinceAndConfirmed(t *testing.T) {
 	if diff := cmp.Diff([]string{"CP-05", "RBAC-06"}, provisional); diff != "" {
 		t.Errorf("rows with provisional wording (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"ALR-08", "UPG-05"}, manual); diff != "" {
+	if diff := cmp.Diff([]string{"IMG-06", "ALR-08", "UPG-05"}, manual); diff != "" {
 		t.Errorf("rows that a person decides (-want +got):\n%s", diff)
 	}
 }

@@ -1,0 +1,201 @@
+// Package engine asks every check about one scan and answers every
+// recommendation of the ledger. It turns problems into findings: fingerprint,
+// place, severity in context, exceptions. It reads nothing and prints nothing.
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gabion-k8s/gabion/internal/check"
+	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/guide"
+	"github.com/gabion-k8s/gabion/internal/report"
+)
+
+// Options are what the user adds to the evidence.
+type Options struct {
+	Settings   check.Settings
+	Exceptions Exceptions
+	// Attestations are statements by people about rows that no machine can decide.
+	Attestations []Attestation
+	// Selector narrows what findings are reported about, never what is read; nil
+	// means all.
+	Selector func(*evidence.Ref) bool
+	// Extra are findings of rules that the user brought: they stand in no row.
+	Extra []Extra
+}
+
+// An Extra is a problem found by a rule that is not one of the checks.
+type Extra struct {
+	Rule string
+	// Recommendation is the row it counts for, "" for none.
+	Recommendation string
+	Severity       guide.Severity
+	Ref            *evidence.Ref
+	Problem        check.Problem
+}
+
+// row collects what the checks of one recommendation said.
+type row struct {
+	rules     int
+	evaluated check.IDs
+	failed    check.IDs
+	open      []string // reasons why the answer is not whole
+	findings  int
+	excepted  int // of the findings
+}
+
+// Run judges a snapshot. The report has no times and no tool: the caller knows them.
+func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o Options) (*report.Report, error) {
+	scan := check.NewScan(snap, o.Settings)
+	severities := newSeverityContext(scan)
+	rows := map[string]*row{}
+	for _, rec := range guide.All() {
+		rows[rec.ID] = &row{}
+	}
+	rep := &report.Report{
+		APIVersion: report.APIVersion, Kind: report.Kind,
+		KubernetesVersion: o.Settings.Version.String(),
+		Sources:           snap.Sources,
+		Findings:          []report.Finding{},
+		Gaps:              slices.Concat([]evidence.Gap{}, snap.Gaps),
+	}
+	exceptions := o.Exceptions.use()
+	findings := newFindings()
+	add := func(rw *row, rule string, recommendation string, severity guide.Severity, remedy string, ref *evidence.Ref, p check.Problem) {
+		if o.Selector != nil && !o.Selector(ref) {
+			return
+		}
+		f := findings.add(rule, recommendation, severity, remedy, ref, p)
+		severities.raise(f, ref)
+		f.Exception = exceptions.match(f, ref)
+		if rw != nil {
+			rw.failed.Add(ref.ID)
+			rw.findings++
+			if f.Exception != nil {
+				rw.excepted++
+			}
+		}
+	}
+	for _, c := range checks {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		run := &check.Run{Scan: scan}
+		c.Run(run)
+		rw := rows[c.Recommendation]
+		rw.rules++
+		rw.evaluated.AddAll(run.Evaluated)
+		rw.open = append(rw.open, unknown(run, snap, c)...)
+		for _, failure := range run.Failures {
+			add(rw, c.ID, c.Recommendation, c.Severity, c.Remedy, failure.Ref, failure.Problem)
+		}
+	}
+	for _, e := range o.Extra {
+		add(rows[e.Recommendation], e.Rule, e.Recommendation, e.Severity, e.Problem.Remedy, e.Ref, e.Problem)
+	}
+	for _, rec := range guide.All() {
+		answer := rows[rec.ID].answer(rec, o.Attestations, o.Exceptions.Now.Format(time.DateOnly))
+		rep.Recommendations = append(rep.Recommendations, answer)
+		rep.Summary.Add(answer.Status)
+	}
+	rep.Findings = findings.sorted()
+	for i := range rep.Findings {
+		if rep.Findings[i].Exception == nil {
+			rep.Summary.Findings.Add(rep.Findings[i].Severity)
+		}
+	}
+	rep.Exceptions = exceptions.report()
+	return rep, nil
+}
+
+// unknown gathers why a check's answer is not whole: what it said itself, and
+// the gaps in the facts that it needs.
+func unknown(run *check.Run, snap *evidence.Snapshot, c *check.Check) []string {
+	var open []string
+	for _, u := range run.Unknowns {
+		if u.Scope == "" {
+			open = append(open, u.Reason)
+			continue
+		}
+		open = append(open, u.Scope+": "+u.Reason)
+	}
+	for _, g := range snap.Gaps {
+		for _, need := range c.Needs {
+			if g.Touches(need, "") {
+				open = append(open, "not read: "+g.Reason)
+				break
+			}
+		}
+	}
+	return open
+}
+
+// answer is the row's status, in the order of CONTRACT §4: a failure that was
+// seen stands whatever else was not; nothing passes that was not wholly seen.
+func (rw *row) answer(rec guide.Recommendation, attestations []Attestation, today string) report.Recommendation {
+	a := report.Recommendation{
+		ID: rec.ID, Title: rec.Title, Section: rec.Section, Severity: rec.Severity,
+		Evaluated: rw.evaluated.Len(), Failed: rw.failed.Len(),
+	}
+	open := distinct(rw.open)
+	switch {
+	case rw.findings > rw.excepted:
+		a.Status, a.Reason = report.Fail, summarize("besides, not judged: ", open)
+	case len(open) > 0:
+		a.Status, a.Reason = report.NotEvaluated, summarize("", open)
+	case rw.excepted > 0:
+		a.Status, a.Reason = report.Excepted, fmt.Sprintf("every finding has an exception in force (%d)", rw.excepted)
+	case a.Evaluated > 0:
+		a.Status = report.Pass
+	case rw.rules > 0:
+		a.Status, a.Reason = report.NotApplicable, "nothing it applies to is among what was read"
+	default:
+		a.Status, a.Reason = report.NotEvaluated, missing(rec)
+		if rec.Manual {
+			a.Status, a.Reason = report.Manual, "only a person can state it: put a dated attestation into .gabion.yaml"
+		}
+	}
+	if rw.findings == rw.excepted {
+		attest(&a, rec, attestations, today)
+	}
+	return a
+}
+
+// missing says which evidence a row without a rule needs, and how it would be
+// given. Only manifests and attestations can be read so far.
+func missing(rec guide.Recommendation) string {
+	var names []string
+	for _, e := range rec.Evidence {
+		switch e {
+		case guide.Manifest:
+		case guide.Attestation:
+			names = append(names, fmt.Sprintf("%s (%s)", e.Describe(), e.Flag()))
+		default:
+			names = append(names, fmt.Sprintf("%s (%s, not in this version)", e.Describe(), e.Flag()))
+		}
+	}
+	return "needs " + strings.Join(names, " or ")
+}
+
+// summarize joins reasons, the first few of them.
+func summarize(prefix string, reasons []string) string {
+	const shown = 3
+	if len(reasons) == 0 {
+		return ""
+	}
+	text := strings.Join(reasons[:min(shown, len(reasons))], "; ")
+	if more := len(reasons) - shown; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return prefix + text
+}
+
+func distinct(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}

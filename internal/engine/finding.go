@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"github.com/gabion-k8s/gabion/internal/check"
+	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/guide"
+	"github.com/gabion-k8s/gabion/internal/report"
+)
+
+// findings gathers the findings of one run. There may be many times more than
+// there are objects, and most of their texts are the same: these are kept once.
+type findings struct {
+	list  []report.Finding
+	texts map[string]string
+	rows  map[string]int // place of a recommendation in the ledger
+	rank  map[string]guide.Severity
+}
+
+func newFindings() *findings {
+	f := &findings{list: []report.Finding{}, texts: map[string]string{}, rows: map[string]int{}, rank: map[string]guide.Severity{}}
+	for i, rec := range guide.All() {
+		f.rows[rec.ID], f.rank[rec.ID] = i+1, rec.Severity
+	}
+	return f
+}
+
+// once returns s, or an equal string that is kept already.
+func (fs *findings) once(s string) string {
+	if kept, ok := fs.texts[s]; ok {
+		return kept
+	}
+	fs.texts[s] = s
+	return s
+}
+
+// add makes a finding of a problem. The pointer is good until the next call.
+func (fs *findings) add(rule, recommendation string, severity guide.Severity, remedy string, ref *evidence.Ref, p check.Problem) *report.Finding {
+	at := ref.Position(p.Path)
+	f := report.Finding{
+		ID:             Fingerprint(rule, ref, p.Container, p.Path.Key()),
+		Rule:           rule,
+		Recommendation: recommendation,
+		Severity:       cmp.Or(p.Severity, severity),
+		SeverityReason: fs.once(p.SeverityReason),
+		Message:        fs.once(p.Message),
+		Object:         report.Object{APIVersion: ref.APIVersion, Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name, Container: p.Container},
+		Path:           fs.once(p.Path.String()),
+		Value:          fs.once(p.Value),
+		Location:       report.Location{File: at.File, Line: at.Line, Column: at.Column, ValuesKey: at.ValuesKey},
+		Remediation:    report.Remediation{Summary: fs.once(cmp.Or(p.Remedy, remedy)), Automatic: p.Fix != nil},
+		Sensitive:      p.Sensitive,
+	}
+	if row, ok := fs.rank[recommendation]; ok && f.Severity != row && f.SeverityReason == "" {
+		f.SeverityReason = fs.once(fmt.Sprintf("rule %s ranks %s within %s (%s)", rule, f.Severity, recommendation, row))
+	}
+	fs.list = append(fs.list, f)
+	return &fs.list[len(fs.list)-1]
+}
+
+// sorted puts the worst first, then in the order of the ledger, then by object
+// and place.
+func (fs *findings) sorted() []report.Finding {
+	order := make([]int32, len(fs.list))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortStableFunc(order, func(x, y int32) int {
+		a, b := &fs.list[x], &fs.list[y]
+		return cmp.Or(
+			cmp.Compare(b.Severity, a.Severity),
+			cmp.Compare(fs.rows[a.Recommendation], fs.rows[b.Recommendation]),
+			cmp.Compare(a.Rule, b.Rule),
+			cmp.Compare(a.Object.Namespace, b.Object.Namespace),
+			cmp.Compare(a.Object.Kind, b.Object.Kind),
+			cmp.Compare(a.Object.Name, b.Object.Name),
+			cmp.Compare(a.Location.File, b.Location.File),
+			cmp.Compare(a.Location.Line, b.Location.Line),
+			cmp.Compare(a.Path, b.Path),
+		)
+	})
+	permute(fs.list, order)
+	return fs.list
+}
+
+// permute puts list[order[i]] at i, in place: a second list of findings would be
+// the largest thing in memory.
+func permute(list []report.Finding, order []int32) {
+	for start := range order {
+		if order[start] < 0 {
+			continue
+		}
+		first, i := list[start], start
+		for {
+			from := int(order[i])
+			order[i] = -1
+			if from == start {
+				list[i] = first
+				break
+			}
+			list[i] = list[from]
+			i = from
+		}
+	}
+}
+
+// Fingerprint identifies a fault of an object. It depends on neither the line,
+// the file, the source nor the API version.
+func Fingerprint(rule string, ref *evidence.Ref, container, key string) string {
+	group := ref.Group()
+	if renamed, ok := renamedGroups[groupKind{group, ref.Kind}]; ok {
+		group = renamed
+	}
+	text := make([]byte, 0, 256)
+	for _, part := range [...]string{rule, group, ref.Kind, ref.Namespace, ref.Name, container, key} {
+		text = append(append(text, part...), 0)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
+}
+
+type groupKind struct{ group, kind string }
+
+// renamedGroups are kinds that the API moved to another group: the same object.
+var renamedGroups = map[groupKind]string{
+	{"extensions", "Deployment"}:        "apps",
+	{"extensions", "ReplicaSet"}:        "apps",
+	{"extensions", "DaemonSet"}:         "apps",
+	{"extensions", "Ingress"}:           "networking.k8s.io",
+	{"extensions", "NetworkPolicy"}:     "networking.k8s.io",
+	{"extensions", "PodSecurityPolicy"}: "policy",
+}
