@@ -28,51 +28,51 @@ const Title = "NSA/CISA Kubernetes Hardening Guide v1.2"
 // paragraph without markup.
 type Recommendation struct {
 	// ID is the row's name, such as POD-05. It is never changed or reused.
-	ID string `yaml:"id"`
+	ID string `yaml:"id" json:"id"`
 	// Title states what should be so, without a full stop.
-	Title string `yaml:"title"`
+	Title string `yaml:"title" json:"title"`
 	// Section is the heading that people look for it under.
-	Section string `yaml:"-"`
+	Section string `yaml:"-" json:"section"`
 	// Severity is our proposal, the guide gives none; SeverityReason is one
 	// sentence that says why, and when a finding ranks higher.
-	Severity       Severity `yaml:"severity"`
-	SeverityReason string   `yaml:"severityReason"`
+	Severity       Severity `yaml:"severity" json:"severity"`
+	SeverityReason string   `yaml:"severityReason" json:"severityReason"`
 	// Place is where the guide says it.
-	Place Place `yaml:"guide"`
+	Place Place `yaml:"guide" json:"guide"`
 	// Text is what the guide asks for and why.
-	Text string `yaml:"text"`
+	Text string `yaml:"text" json:"text"`
 	// Proof is what would show that the recommendation is met, and what would
 	// show that it is not.
-	Proof string `yaml:"proof"`
+	Proof string `yaml:"proof" json:"proof"`
 	// Evidence lists the kinds of evidence that speak to it, the most telling
 	// first.
-	Evidence []Evidence `yaml:"evidence"`
+	Evidence []Evidence `yaml:"evidence" json:"evidence"`
 	// Fix is how to put it right.
-	Fix string `yaml:"fix"`
+	Fix string `yaml:"fix" json:"fix"`
 	// Trap, if any, is where the guide's own text or example does harm, and what
 	// to do instead.
-	Trap string `yaml:"trap"`
+	Trap string `yaml:"trap" json:"trap,omitempty"`
 	// NoRule, if any, says why no rule can decide the row from objects in files,
 	// and what does. Every row has either this or a rule.
-	NoRule string `yaml:"noRule"`
+	NoRule string `yaml:"noRule" json:"noRule,omitempty"`
 	// Manual marks rows that no machine can decide: a person's dated statement
 	// does.
-	Manual bool `yaml:"manual"`
+	Manual bool `yaml:"manual" json:"manual,omitempty"`
 }
 
 // A Place is where the guide makes a recommendation.
 type Place struct {
 	// Where names sections, tables and appendices. Appendix letters are those of
 	// version 1.0; later versions shift some of them.
-	Where string `yaml:"where"`
+	Where string `yaml:"where" json:"where"`
 	// Page is a list of pages and ranges of version 1.0 ("2, 10-11"), empty for
 	// what came later.
-	Page string `yaml:"page"`
+	Page string `yaml:"page" json:"page"`
 	// Since is the first version of the guide with the recommendation: 1.0 or 1.1.
-	Since string `yaml:"since"`
+	Since string `yaml:"since" json:"since"`
 	// Confirmed is false where no source at hand holds the wording, which is then
 	// provisional.
-	Confirmed bool `yaml:"confirmed"`
+	Confirmed bool `yaml:"confirmed" json:"confirmed"`
 }
 
 // Evidence is a kind of evidence: where one has to look to decide a row.
@@ -199,8 +199,8 @@ func read(fsys fs.FS) ([]Recommendation, error) {
 // decode reads one file of the ledger: one section, in one document.
 func decode(data []byte) ([]Recommendation, error) {
 	var file struct {
-		Section         string           `yaml:"section"`
-		Recommendations []Recommendation `yaml:"recommendations"`
+		Section         string           `yaml:"section" json:"section"`
+		Recommendations []Recommendation `yaml:"recommendations" json:"recommendations"`
 	}
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	d.KnownFields(true)

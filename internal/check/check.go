@@ -1,0 +1,279 @@
+// Package check is the unit of judgement: a Check looks at evidence and says,
+// object by object, what is wrong. A check is a value, not a type; it does no
+// I/O, prints nothing, and does not know where its evidence came from. Whether
+// something that was not found is absent or was not looked at is decided here,
+// once, in Run.Absent.
+package check
+
+import (
+	"fmt"
+	"regexp"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/guide"
+	"github.com/gabion-k8s/gabion/internal/rbac"
+	"github.com/gabion-k8s/gabion/internal/reach"
+)
+
+// A Check answers one question about every object that it applies to.
+type Check struct {
+	// ID is kebab-case; it is never renamed and never reused.
+	ID string
+	// Title is the fault in a few words: lower case, no full stop.
+	Title string
+	// Doc is Markdown: why it matters, what exactly is looked at and how
+	// defaults and inheritance are resolved, and how to put it right.
+	Doc string
+	// Recommendation is the row of the ledger that the check serves.
+	Recommendation string
+	// Severity of its problems unless one says otherwise.
+	Severity guide.Severity
+	// Remedy is the one-line remediation of problems that have none of their own.
+	Remedy string
+	// Needs are the facts without which the answer is not whole: a gap in one of
+	// them turns a pass into not-evaluated.
+	Needs []evidence.Fact
+	// Run judges.
+	Run func(*Run)
+}
+
+// A Problem is one thing wrong with an object, at one field.
+type Problem struct {
+	// Path is the field, symbolic: its line is looked up when it is printed.
+	Path evidence.Path
+	// Value is what stands there, "" when the field is missing. Never a credential.
+	Value string
+	// Message says what is wrong, with names quoted: container "web" runs privileged.
+	Message string
+	// Container is the container concerned, "" for the pod or another object.
+	Container string
+	// Severity and SeverityReason replace the check's severity for this problem.
+	Severity       guide.Severity
+	SeverityReason string
+	// Remedy replaces the check's.
+	Remedy string
+	// Fix is nil when only a person can decide.
+	Fix *Fix
+	// Sensitive is set when the line holds a credential and must not be shown.
+	Sensitive bool
+}
+
+// A Fix sets the field at Path to Value.
+type Fix struct {
+	Path evidence.Path
+	// Value is the new value as YAML in flow style: true, RuntimeDefault, {drop: [ALL]}.
+	Value string
+	// Safe is set when the change cannot stop a workload that runs today.
+	Safe bool
+}
+
+// Settings are what the user says about the cluster.
+type Settings struct {
+	// Version is the Kubernetes release to judge as.
+	Version evidence.Version
+	// TrustedRegistries are the registries, or registry/path prefixes, that images
+	// may come from; empty when the user named none.
+	TrustedRegistries []string
+	// SensitiveRanges are named CIDRs outside the cluster that workloads must not
+	// reach (WRK-03), by name.
+	SensitiveRanges map[string]string
+	// SystemNamespaces are namespaces besides kube-* whose workloads belong to the
+	// platform.
+	SystemNamespaces []string
+	// UntrustedSelector marks workloads that need a sandboxed runtime (ENV-01):
+	// pod labels that must all match; empty when none are declared.
+	UntrustedSelector map[string]string
+}
+
+// A Scan is what all checks of one run share: the evidence, the settings, and
+// facts that are derived from the evidence at most once, on first use.
+type Scan struct {
+	*evidence.Snapshot
+	Settings Settings
+	// RBAC answers who may do what.
+	RBAC func() *rbac.Index
+	// Reach answers what the network policies allow, and what is exposed.
+	Reach func() *reach.Index
+
+	namespaces      map[string]*evidence.Object[corev1.Namespace]
+	serviceAccounts map[namespacedName]*evidence.Object[corev1.ServiceAccount]
+}
+
+type namespacedName struct{ namespace, name string }
+
+// NewScan prepares a snapshot for judging.
+func NewScan(snap *evidence.Snapshot, settings Settings) *Scan {
+	s := &Scan{
+		Snapshot:        snap,
+		Settings:        settings,
+		RBAC:            sync.OnceValue(func() *rbac.Index { return rbac.NewIndex(snap) }),
+		Reach:           sync.OnceValue(func() *reach.Index { return reach.NewIndex(snap) }),
+		namespaces:      make(map[string]*evidence.Object[corev1.Namespace], len(snap.Namespaces)),
+		serviceAccounts: make(map[namespacedName]*evidence.Object[corev1.ServiceAccount], len(snap.ServiceAccounts)),
+	}
+	for _, ns := range snap.Namespaces {
+		s.namespaces[ns.Name] = ns
+	}
+	for _, sa := range snap.ServiceAccounts {
+		s.serviceAccounts[namespacedName{sa.Namespace, sa.Name}] = sa
+	}
+	return s
+}
+
+// Namespace returns the Namespace object of that name, or nil.
+func (s *Scan) Namespace(name string) *evidence.Object[corev1.Namespace] { return s.namespaces[name] }
+
+// ServiceAccount returns the ServiceAccount, or nil.
+func (s *Scan) ServiceAccount(namespace, name string) *evidence.Object[corev1.ServiceAccount] {
+	return s.serviceAccounts[namespacedName{namespace, name}]
+}
+
+// A Failure is an object with its problems.
+type Failure struct {
+	Ref     *evidence.Ref
+	Problem Problem
+}
+
+// An Unknown is something a check could not judge, and why.
+type Unknown struct {
+	// Scope is the object or namespace that was not judged, "" for the whole row.
+	Scope  string
+	Reason string
+}
+
+// A Run is one check's look at one scan, and what it said.
+type Run struct {
+	*Scan
+	// Evaluated has the IDs of the objects that were judged.
+	Evaluated IDs
+	Failures  []Failure
+	Unknowns  []Unknown
+}
+
+// Judge records that an object was looked at, with what is wrong with it: no
+// problems is a pass, and is counted.
+func (r *Run) Judge(ref *evidence.Ref, problems []Problem) {
+	r.Evaluated.Add(ref.ID)
+	for _, p := range problems {
+		r.Failures = append(r.Failures, Failure{ref, p})
+	}
+}
+
+// Unknown records that something was not judged.
+func (r *Run) Unknown(scope, reason string) {
+	r.Unknowns = append(r.Unknowns, Unknown{scope, reason})
+}
+
+// Absent records that nothing of a fact was found in the namespace of ref, as a
+// check expects to find it there. Where the fact is complete that is a problem
+// of ref; elsewhere nobody knows.
+func (r *Run) Absent(f evidence.Fact, namespace string, ref *evidence.Ref, p Problem) {
+	if ok, why := r.Complete(f, namespace); !ok {
+		r.Unknown("namespace "+namespace, why)
+		return
+	}
+	r.Judge(ref, []Problem{p})
+}
+
+// Workloads lifts a judgement about one workload to a whole scan.
+func Workloads(judge func(*Scan, *evidence.Workload) []Problem) func(*Run) {
+	subjects := func(s *evidence.Snapshot) []*evidence.Workload { return s.Workloads }
+	return Each(subjects, func(s *Scan, w *evidence.Workload) []Problem {
+		return resolve(w, judge(s, w))
+	})
+}
+
+// resolve puts the problems of a workload where its parts really stand.
+func resolve(w *evidence.Workload, problems []Problem) []Problem {
+	for i := range problems {
+		p := &problems[i]
+		p.Path = w.Resolve(p.Path)
+		if p.Fix != nil {
+			p.Fix.Path = w.Resolve(p.Fix.Path)
+		}
+	}
+	return problems
+}
+
+// Containers lifts a judgement about one container to a whole scan. Traversal of
+// init, regular and ephemeral containers is written here and nowhere else.
+func Containers(judge func(*Scan, *evidence.Workload, evidence.Container) []Problem) func(*Run) {
+	return Workloads(func(s *Scan, w *evidence.Workload) (problems []Problem) {
+		for c := range w.Containers() {
+			for _, p := range judge(s, w, c) {
+				p.Container = c.Name
+				problems = append(problems, p)
+			}
+		}
+		return problems
+	})
+}
+
+// Each lifts a judgement about one object to all objects of a kind.
+func Each[S interface{ Subject() *evidence.Ref }](subjects func(*evidence.Snapshot) []S, judge func(*Scan, S) []Problem) func(*Run) {
+	return func(r *Run) {
+		for _, s := range subjects(r.Snapshot) {
+			r.Judge(s.Subject(), judge(r.Scan, s))
+		}
+	}
+}
+
+// IDs is a set of object IDs.
+type IDs struct {
+	bits []uint64
+	n    int
+}
+
+// Add puts id into the set.
+func (s *IDs) Add(id int) {
+	for len(s.bits) <= id/64 {
+		s.bits = append(s.bits, make([]uint64, id/64+1-len(s.bits))...)
+	}
+	if s.bits[id/64]&(1<<(id%64)) == 0 {
+		s.bits[id/64] |= 1 << (id % 64)
+		s.n++
+	}
+}
+
+// AddAll puts all of other into the set.
+func (s *IDs) AddAll(other IDs) {
+	for i, word := range other.bits {
+		for b := 0; word != 0; b, word = b+1, word>>1 {
+			if word&1 != 0 {
+				s.Add(i*64 + b)
+			}
+		}
+	}
+}
+
+// Len is the number of IDs.
+func (s *IDs) Len() int { return s.n }
+
+var validID = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+
+// Validate reports the first thing wrong with the declarations themselves.
+func Validate(checks []*Check) error {
+	seen := map[string]bool{}
+	for _, c := range checks {
+		switch {
+		case !validID.MatchString(c.ID):
+			return fmt.Errorf("check %q: bad ID", c.ID)
+		case seen[c.ID]:
+			return fmt.Errorf("check %s: declared twice", c.ID)
+		case c.Title == "" || c.Doc == "" || c.Remedy == "":
+			return fmt.Errorf("check %s: needs a title, a doc and a remedy", c.ID)
+		case c.Severity < guide.Info || c.Severity > guide.Critical:
+			return fmt.Errorf("check %s: needs a severity", c.ID)
+		case c.Run == nil:
+			return fmt.Errorf("check %s: has nothing to run", c.ID)
+		}
+		if _, ok := guide.Find(c.Recommendation); !ok {
+			return fmt.Errorf("check %s: recommendation %q is not in the ledger", c.ID, c.Recommendation)
+		}
+		seen[c.ID] = true
+	}
+	return nil
+}
