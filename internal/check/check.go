@@ -34,10 +34,21 @@ type Check struct {
 	// Remedy is the one-line remediation of problems that have none of their own.
 	Remedy string
 	// Needs are the facts without which the answer is not whole: a gap in one of
-	// them turns a pass into not-evaluated.
+	// them turns a pass into not-evaluated. It names every fact that Run reads.
 	Needs []evidence.Fact
+	// Leaves is what the recommendation's proof asks for besides and no object
+	// shows. It keeps the row from passing once anything was judged.
+	Leaves Rest
 	// Run judges.
 	Run func(*Run)
+}
+
+// A Rest is a question that a check leaves open; the zero value is none.
+type Rest struct {
+	// What is the question in words: whether the nodes enforce SELinux.
+	What string
+	// To are the kinds of evidence that would answer it.
+	To []guide.Evidence
 }
 
 // A Problem is one thing wrong with an object, at one field.

@@ -113,8 +113,8 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 	return rep, nil
 }
 
-// unknown gathers why a check's answer is not whole: what it said itself, and
-// the gaps in the facts that it needs.
+// unknown gathers why a check's answer is not whole: what it said itself, what
+// no object shows, and the gaps in the facts that it needs.
 func unknown(run *check.Run, snap *evidence.Snapshot, c *check.Check) []string {
 	var open []string
 	for _, u := range run.Unknowns {
@@ -123,6 +123,9 @@ func unknown(run *check.Run, snap *evidence.Snapshot, c *check.Check) []string {
 			continue
 		}
 		open = append(open, u.Scope+": "+u.Reason)
+	}
+	if c.Leaves.What != "" && run.Evaluated.Len() > 0 {
+		open = append(open, c.Leaves.What+": needs "+strings.Join(flagged(c.Leaves.To), " and "))
 	}
 	for _, g := range snap.Gaps {
 		for _, need := range c.Needs {
@@ -155,7 +158,8 @@ func (rw *row) answer(rec guide.Recommendation, attestations []Attestation, toda
 	case rw.rules > 0:
 		a.Status, a.Reason = report.NotApplicable, "nothing it applies to is among what was read"
 	default:
-		a.Status, a.Reason = report.NotEvaluated, missing(rec)
+		a.Status = report.NotEvaluated
+		a.Reason, a.Missing = missing(rec)
 		if rec.Manual {
 			a.Status, a.Reason = report.Manual, "only a person can state it: put a dated attestation into .gabion.yaml"
 		}
@@ -168,18 +172,24 @@ func (rw *row) answer(rec guide.Recommendation, attestations []Attestation, toda
 
 // missing says which evidence a row without a rule needs, and how it would be
 // given. Only manifests and attestations can be read so far.
-func missing(rec guide.Recommendation) string {
-	var names []string
+func missing(rec guide.Recommendation) (reason string, names []string) {
+	var evidence []guide.Evidence
 	for _, e := range rec.Evidence {
-		switch e {
-		case guide.Manifest:
-		case guide.Attestation:
-			names = append(names, fmt.Sprintf("%s (%s)", e.Describe(), e.Flag()))
-		default:
-			names = append(names, fmt.Sprintf("%s (%s, not in this version)", e.Describe(), e.Flag()))
+		if e != guide.Manifest {
+			evidence = append(evidence, e)
+			names = append(names, string(e))
 		}
 	}
-	return "needs " + strings.Join(names, " or ")
+	return "needs " + strings.Join(flagged(evidence), ", or "), names
+}
+
+// flagged names kinds of evidence and how each would be given.
+func flagged(list []guide.Evidence) []string {
+	var names []string
+	for _, e := range list {
+		names = append(names, fmt.Sprintf("%s (%s)", e.Describe(), e.Flag()))
+	}
+	return names
 }
 
 // summarize joins reasons, the first few of them.

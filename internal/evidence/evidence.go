@@ -183,11 +183,13 @@ const (
 	RuntimeClasses  Fact = "runtime classes"
 	Mesh            Fact = "mesh policies"
 	Profiles        Fact = "seccomp profiles"
+	// Others are the kinds that only those checks read that read every object.
+	Others Fact = "other objects"
 )
 
 // Facts lists every fact, for gaps that concern them all.
 var facts = []Fact{Workloads, Namespaces, ServiceAccounts, NetworkPolicies, Exposure, RBAC, ConfigMaps, Secrets,
-	Quotas, LimitRanges, Admission, RuntimeClasses, Mesh, Profiles}
+	Quotas, LimitRanges, Admission, RuntimeClasses, Mesh, Profiles, Others}
 
 // Facts returns every fact.
 func Facts() []Fact { return slices.Clone(facts) }

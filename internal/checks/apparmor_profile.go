@@ -1,0 +1,93 @@
+package checks
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/gabion-k8s/gabion/internal/check"
+	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/guide"
+)
+
+// AppArmorProfile reports pods that switch AppArmor off.
+//
+// Guide: Table I, AppArmor. Pod Security Standards, baseline: appArmorProfile
+// (1.0), which judges the fields and the annotations whatever the version.
+var AppArmorProfile = &check.Check{
+	ID:             "apparmor-profile",
+	Title:          "AppArmor is switched off",
+	Doc:            appArmorProfileDoc,
+	Recommendation: "POD-12",
+	Severity:       guide.Medium,
+	Remedy:         "use an AppArmor profile of type RuntimeDefault or Localhost",
+	Needs:          []evidence.Fact{evidence.Workloads},
+	Run:            pods(everyPod, appArmorProfile),
+}
+
+const appArmorProfileDoc = `On nodes with AppArmor the runtime's default profile keeps containers away from
+sensitive files of the kernel. A pod that asks for Unconfined gives that up.
+
+appArmorProfile.type of the pod and of every container has to be RuntimeDefault
+or Localhost where it is set. The older annotations
+container.apparmor.security.beta.kubernetes.io/NAME have to be runtime/default or
+localhost/PROFILE. They are judged in every version, because the API server
+copies them into the fields from 1.30 on.
+
+    spec:
+      securityContext:
+        appArmorProfile:
+          type: RuntimeDefault
+
+An application that the default profile stops needs a profile of its own, not
+none.
+`
+
+// appArmorAnnotation names a container's profile, the container's name appended.
+const appArmorAnnotation = corev1.DeprecatedAppArmorBetaContainerAnnotationKeyPrefix
+
+func appArmorProfile(_ *check.Scan, w *evidence.Workload) (problems []check.Problem) {
+	if a := podContext(w).AppArmorProfile; a != nil && !confinedByAppArmor(a.Type) {
+		problems = append(problems, check.Problem{
+			Path:    podField(w, "appArmorProfile", "type"),
+			Value:   string(a.Type),
+			Message: fmt.Sprintf("the pod's AppArmor profile is %q", a.Type),
+		})
+	}
+	for c := range w.Containers() {
+		if a := ownContext(c).AppArmorProfile; a != nil && !confinedByAppArmor(a.Type) {
+			problems = append(problems, check.Problem{
+				Path:      ownField(c, "appArmorProfile", "type"),
+				Value:     string(a.Type),
+				Container: c.Name,
+				Message:   fmt.Sprintf("the AppArmor profile of container %q is %q", c.Name, a.Type),
+			})
+		}
+	}
+	var bad []string
+	for key, value := range w.PodAnnotations {
+		if strings.HasPrefix(key, appArmorAnnotation) && value != "" && !confinedByAppArmorAnnotation(value) {
+			bad = append(bad, key)
+		}
+	}
+	slices.Sort(bad)
+	for _, key := range bad {
+		problems = append(problems, check.Problem{
+			Path:    w.MetaPath.Field("annotations", key),
+			Value:   w.PodAnnotations[key],
+			Message: fmt.Sprintf("the AppArmor profile of container %q is %q", strings.TrimPrefix(key, appArmorAnnotation), w.PodAnnotations[key]),
+		})
+	}
+	return problems
+}
+
+func confinedByAppArmor(t corev1.AppArmorProfileType) bool {
+	return t == corev1.AppArmorProfileTypeRuntimeDefault || t == corev1.AppArmorProfileTypeLocalhost
+}
+
+func confinedByAppArmorAnnotation(value string) bool {
+	return value == corev1.DeprecatedAppArmorBetaProfileRuntimeDefault ||
+		strings.HasPrefix(value, corev1.DeprecatedAppArmorBetaProfileNamePrefix)
+}

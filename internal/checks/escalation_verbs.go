@@ -1,0 +1,71 @@
+package checks
+
+import (
+	"fmt"
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/gabion-k8s/gabion/internal/check"
+	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/guide"
+	"github.com/gabion-k8s/gabion/internal/rbac"
+)
+
+// EscalationVerbs reports rules with the verbs escalate, bind and impersonate
+// (guide: Role-based access control).
+var EscalationVerbs = &check.Check{
+	ID:             "escalation-verbs",
+	Title:          "role may escalate, bind or impersonate",
+	Recommendation: "RBAC-04",
+	Severity:       guide.High,
+	Remedy:         "remove the verb, or limit it by resourceNames to what may be handed on",
+	Needs:          []evidence.Fact{evidence.RBAC},
+	Leaves:         bindingsElsewhere,
+	Doc: `The API server lets nobody write a role, or bind one, with rights that they do not
+hold themselves. The verbs escalate and bind on roles and clusterroles lift that
+limit; impersonate on users, groups and serviceaccounts makes the requests those of
+somebody else. Each turns a small role into any role.
+
+Looked at is each rule of every Role and ClusterRole, wildcards included. A rule
+that names what may be bound or impersonated passes, unless it names a built-in
+role with more rights than edit has, or the group system:masters. The roles that
+the API server makes by itself are left out.
+
+` + "```yaml" + `
+rules:
+  - apiGroups: [rbac.authorization.k8s.io]
+    resources: [clusterroles]
+    resourceNames: [view]
+    verbs: [bind]
+` + "```",
+	Run: judgeRules(escalationVerbs),
+}
+
+var escalationPowers = []rbac.Power{rbac.Escalate, rbac.Bind, rbac.Impersonate}
+
+func escalationVerbs(_ *check.Scan, w writtenRole, rule *rbacv1.PolicyRule) (p check.Problem, field string, bad bool) {
+	power, q, ok := w.has(rule, escalationPowers...)
+	dangerous := ""
+	if !ok && len(rule.ResourceNames) > 0 {
+		unnamed := *rule
+		unnamed.ResourceNames = nil
+		power, q, ok = w.has(&unnamed, escalationPowers...)
+		i := slices.IndexFunc(rule.ResourceNames, func(name string) bool {
+			return name == "cluster-admin" || name == "admin" || name == rbac.Masters
+		})
+		if i < 0 {
+			return p, "", false
+		}
+		dangerous = fmt.Sprintf(" %q", rule.ResourceNames[i])
+	}
+	if !ok {
+		return p, "", false
+	}
+	p.Message = fmt.Sprintf("%s %q may %s (%s%s)", w.Kind, w.Name, power, requestWords(q), dangerous)
+	p.Value = yamlList(rule.Verbs)
+	if w.inNamespace() {
+		p.Severity, p.SeverityReason = guide.Medium, "a Role holds in one namespace"
+	}
+	return p, "verbs", true
+}

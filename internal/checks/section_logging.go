@@ -1,0 +1,11 @@
+package checks
+
+import "github.com/gabion-k8s/gabion/internal/check"
+
+func logging() []*check.Check {
+	return []*check.Check{
+		LogAgent,
+		SeccompLearning,
+		SeccompPerWorkload,
+	}
+}

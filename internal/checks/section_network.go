@@ -1,0 +1,28 @@
+package checks
+
+import (
+	"slices"
+
+	"github.com/gabion-k8s/gabion/internal/check"
+)
+
+func networkSeparation() []*check.Check {
+	return slices.Concat([]*check.Check{
+		DefaultNamespace,
+		NamespaceBundle,
+		SystemNamespace,
+		ReservedNamespacePrefix,
+		DefaultDeny,
+		PodNotSelected,
+		AllowAllPolicy,
+		KubeSystemEgress,
+		IngressTLS,
+		GatewayTLS,
+		LoadBalancerTLS,
+		ExternalService,
+		IPBlock,
+		LimitRange,
+		SeveralLimitRanges,
+		ResourceQuota,
+	}, resources())
+}

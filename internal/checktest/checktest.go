@@ -1,0 +1,188 @@
+// Package checktest runs a check over annotated manifests. A line that ends in
+//
+//	# want "regexp" "regexp"
+//
+// expects problems to be reported there, one for each expression; any other
+// problem is an error. A comment line
+//
+//	# unknown "regexp"
+//
+// anywhere expects the check to say that something could not be judged. The
+// first line may give settings as JSON:
+//
+//	# settings: {"version": "1.29", "trustedRegistries": ["registry.example.com"]}
+//
+// Manifests are decoded strictly: an example that the API server would refuse,
+// or drop a field of, proves nothing. The package is for tests only.
+package checktest
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/gabion-k8s/gabion/internal/check"
+	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/source/manifest"
+)
+
+// A Tally is what the examples of one check held.
+type Tally struct {
+	// Failing and Passing are objects with and without a problem.
+	Failing, Passing int
+	Unknown          int
+}
+
+// Run runs c on every manifest in dir, each by itself.
+func Run(t *testing.T, dir string, c *check.Check) Tally {
+	t.Helper()
+	files, _ := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	if len(files) == 0 {
+		t.Fatalf("%s: no examples", dir)
+	}
+	var tally Tally
+	for _, file := range files {
+		src := read(t, file)
+		run := Judge(t, file, src, c)
+		compare(t, file, src, run)
+		failed := map[*evidence.Ref]bool{}
+		for _, f := range run.Failures {
+			failed[f.Ref] = true
+		}
+		tally.Failing += len(failed)
+		tally.Passing += run.Evaluated.Len() - len(failed)
+		tally.Unknown += len(run.Unknowns)
+	}
+	return tally
+}
+
+// Judge runs c over the manifests in src.
+func Judge(t *testing.T, file, src string, c *check.Check) *check.Run {
+	t.Helper()
+	run := &check.Run{Scan: check.NewScan(Load(t, file, src), settings(t, file, src))}
+	c.Run(run)
+	return run
+}
+
+// Load decodes the manifests in src; a fault in one of them ends the test.
+func Load(t *testing.T, file, src string) *evidence.Snapshot {
+	t.Helper()
+	snap, source := &evidence.Snapshot{}, &evidence.Source{Type: "manifest", Ref: file}
+	manifest.Add(snap, source, new(manifest.Reader).Read(file, []byte(src)))
+	for _, issues := range [][]evidence.Issue{source.Errors, source.Skipped, source.Warnings} {
+		for _, i := range issues {
+			t.Fatalf("the example is not sound: %s", i)
+		}
+	}
+	return snap
+}
+
+func compare(t *testing.T, file, src string, run *check.Run) {
+	t.Helper()
+	got := map[int][]string{}
+	for _, f := range run.Failures {
+		line := f.Ref.Position(f.Problem.Path).Line
+		got[line] = append(got[line], f.Problem.Message)
+	}
+	for i, text := range strings.Split(src, "\n") {
+		match(t, file, i+1, "problem", expressions(t, file, i+1, text, "# want "), got[i+1])
+	}
+	var unknown []string
+	for _, u := range run.Unknowns {
+		unknown = append(unknown, strings.TrimPrefix(u.Scope+": "+u.Reason, ": "))
+	}
+	var expected []*regexp.Regexp
+	for i, text := range strings.Split(src, "\n") {
+		expected = append(expected, expressions(t, file, i+1, text, "# unknown ")...)
+	}
+	match(t, file, 0, "unknown", expected, unknown)
+}
+
+// match pairs every text with an expression of its own.
+func match(t *testing.T, file string, line int, what string, want []*regexp.Regexp, got []string) {
+	t.Helper()
+	got = append([]string(nil), got...)
+next:
+	for _, w := range want {
+		for i, g := range got {
+			if w.MatchString(g) {
+				got = append(got[:i], got[i+1:]...)
+				continue next
+			}
+		}
+		t.Errorf("%s:%d: no %s matches %q (there are %q)", file, line, what, w, got)
+	}
+	for _, g := range got {
+		t.Errorf("%s:%d: unexpected %s: %s", file, line, what, g)
+	}
+}
+
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+func expressions(t *testing.T, file string, line int, text, mark string) (list []*regexp.Regexp) {
+	t.Helper()
+	_, rest, ok := strings.Cut(text, mark)
+	if !ok {
+		return nil
+	}
+	for _, q := range quoted.FindAllString(rest, -1) {
+		s, err := strconv.Unquote(q)
+		if err != nil {
+			s = strings.Trim(q, `"`)
+		}
+		re, err := regexp.Compile(s)
+		if err != nil {
+			t.Fatalf("%s:%d: %v", file, line, err)
+		}
+		list = append(list, re)
+	}
+	if len(list) == 0 {
+		t.Fatalf("%s:%d: %q without a quoted expression", file, line, mark)
+	}
+	return list
+}
+
+func settings(t *testing.T, file, src string) check.Settings {
+	t.Helper()
+	s := check.Settings{Version: evidence.Newest()}
+	first, _, _ := strings.Cut(src, "\n")
+	text, ok := strings.CutPrefix(first, "# settings: ")
+	if !ok {
+		return s
+	}
+	var given struct {
+		Version           string            `json:"version"`
+		TrustedRegistries []string          `json:"trustedRegistries"`
+		SensitiveRanges   map[string]string `json:"sensitiveRanges"`
+		SystemNamespaces  []string          `json:"systemNamespaces"`
+		UntrustedSelector map[string]string `json:"untrustedSelector"`
+	}
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&given); err != nil {
+		t.Fatalf("%s:1: settings: %v", file, err)
+	}
+	if given.Version != "" {
+		v, err := evidence.ParseVersion(given.Version)
+		if err != nil {
+			t.Fatalf("%s:1: %v", file, err)
+		}
+		s.Version = v
+	}
+	s.TrustedRegistries, s.SensitiveRanges = given.TrustedRegistries, given.SensitiveRanges
+	s.SystemNamespaces, s.UntrustedSelector = given.SystemNamespaces, given.UntrustedSelector
+	return s
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

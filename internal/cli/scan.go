@@ -1,0 +1,312 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/gabion-k8s/gabion/internal/checks"
+	"github.com/gabion-k8s/gabion/internal/engine"
+	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/guide"
+	"github.com/gabion-k8s/gabion/internal/policy"
+	"github.com/gabion-k8s/gabion/internal/report"
+	"github.com/gabion-k8s/gabion/internal/source/files"
+	"github.com/gabion-k8s/gabion/internal/source/helm"
+	"github.com/gabion-k8s/gabion/internal/source/manifest"
+)
+
+// gcPercent is how much garbage may gather before it is collected, in percent
+// of what is kept. Decoding makes much garbage and keeps little: the default of
+// 100 spends a third of the processor time on collecting it.
+const gcPercent = 300
+
+type scanOptions struct {
+	filenames   []string
+	namespace   string
+	selector    string
+	outputs     []string
+	failOn      string
+	config      string
+	exceptions  []string
+	baseline    string
+	policies    []string
+	kubeVersion string // of Kubernetes, the rules to apply
+	color       string
+	quiet       bool
+	helm        helm.Options
+	trust       bool
+}
+
+func newScan(env Env) *cobra.Command {
+	var o scanOptions
+	cmd := &cobra.Command{
+		Use:   "scan [PATH...]",
+		Short: "Judge manifests, charts and overlays against every recommendation",
+		Long: `Judge what is given against every recommendation of the guide, and report.
+
+A PATH is a file, a folder, a Helm chart (folder or .tgz), a Kustomize folder, a
+glob, or - for standard input. It is recognised by what it contains: in a folder,
+charts and overlays are rendered and what they are made of is not judged by
+itself. Folders and files whose name begins with a dot are passed over.
+
+Exit codes:
+  0  judged, and nothing at or above --fail-on
+  1  findings at or above --fail-on
+  2  wrong usage or configuration; nothing was judged
+  3  no such findings, but something could not be read: the report says what
+  4  a fault of the program itself`,
+		Example: `  gabion scan deploy/
+  gabion scan chart/ --values prod.yaml -o wide
+  kustomize build overlays/prod | gabion scan -
+  gabion scan deploy/ -o sarif=gabion.sarif -o html=report.html --fail-on high`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runScan(cmd.Context(), env, o, args)
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringArrayVarP(&o.filenames, "filename", "f", nil, "file, folder or - to read; same as PATH, repeatable")
+	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of objects that name none, and of charts")
+	f.StringVarP(&o.selector, "selector", "l", "", "report only about objects with these labels; everything is read all the same")
+	f.StringArrayVarP(&o.outputs, "output", "o", nil, "FORMAT[=FILE], repeatable: "+strings.Join(report.Names(), ", ")+" (default table)")
+	f.StringVar(&o.failOn, "fail-on", "", "least severity that makes the exit code 1: critical, high, medium, low, info, none (default medium)")
+	f.StringVar(&o.config, "config", "", "configuration file (default: the nearest .gabion.yaml from here up)")
+	f.StringArrayVar(&o.exceptions, "exceptions", nil, "file of exceptions, repeatable")
+	f.StringVar(&o.baseline, "baseline", "", "earlier JSON report: only findings that are not in it count for the exit code")
+	f.StringArrayVar(&o.policies, "policy", nil, "file or folder of ValidatingAdmissionPolicies to judge by as well, repeatable")
+	f.StringVar(&o.kubeVersion, "kubernetes-version", "", "judge as this Kubernetes release, X.Y (default "+evidence.Newest().String()+")")
+	f.StringArrayVar(&o.helm.ValuesFiles, "values", nil, "charts: values file, repeatable")
+	f.StringArrayVar(&o.helm.Set, "set", nil, "charts: value, as helm's --set")
+	f.StringArrayVar(&o.helm.SetString, "set-string", nil, "charts: string value, as helm's --set-string")
+	f.StringArrayVar(&o.helm.SetFile, "set-file", nil, "charts: value from a file, as helm's --set-file")
+	f.StringVar(&o.helm.ReleaseName, "release-name", "", "charts: name of the release")
+	f.StringVar(&o.helm.KubeVersion, "kube-version", "", "charts: Kubernetes version that templates see")
+	f.StringSliceVar(&o.helm.APIVersions, "api-versions", nil, "charts: API versions that templates see")
+	f.StringVar(&o.color, "color", "auto", "auto, always or never; NO_COLOR and CLICOLOR_FORCE are honoured")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress and no summary on standard error")
+	return cmd
+}
+
+func runScan(ctx context.Context, env Env, o scanOptions, args []string) error {
+	paths := slices.Concat(args, o.filenames)
+	if len(paths) == 0 {
+		return usagef("nothing to scan: name a file, a folder, a chart, or - for standard input\nFor example: gabion scan deploy/")
+	}
+	plan, err := prepare(env, o)
+	if err != nil {
+		return usageError{err}
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
+
+	started := env.Now()
+	snap := &evidence.Snapshot{}
+	watch := newProgress(env, o.quiet)
+	read := files.Options{
+		Paths: paths, Stdin: env.Stdin, Helm: o.helm,
+		Manifest: manifest.Options{Namespace: o.namespace, KeepJSON: len(o.policies) > 0},
+	}
+	read.Helm.Namespace = o.namespace
+	if watch != nil {
+		read.Progress = watch.say
+	}
+	err = files.Read(ctx, snap, read)
+	watch.stop()
+	switch {
+	case errors.Is(err, files.ErrNothing):
+		return usageError{err}
+	case err != nil:
+		return err
+	}
+	snap.Sort()
+	if err := plan.judgePolicies(ctx, snap); err != nil {
+		return err
+	}
+	rep, err := engine.Run(ctx, snap, checks.All(), plan.engine)
+	if err != nil {
+		return err
+	}
+	rep.Tool = tool()
+	rep.StartedAt, rep.FinishedAt = started.UTC(), env.Now().UTC()
+	if plan.baseline != nil {
+		rep.MarkBaseline(plan.baseline)
+	}
+	if err := plan.write(env, rep, o); err != nil {
+		return err
+	}
+	return plan.verdict(rep)
+}
+
+// A plan is everything about a scan that can be wrong before anything is read.
+type plan struct {
+	engine   engine.Options
+	failOn   guide.Severity // 0 for none
+	baseline *report.Report
+	outputs  []output
+	policies *policy.Set // nil without --policy
+}
+
+type output struct {
+	name   string
+	format report.Format
+	file   string // "" for standard output
+}
+
+func prepare(env Env, o scanOptions) (*plan, error) {
+	c, err := loadConfig(o.config, env.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	p := &plan{}
+	if p.engine.Settings, err = c.settings(o.kubeVersion); err != nil {
+		return nil, err
+	}
+	list, err := c.exceptions(o.exceptions)
+	if err != nil {
+		return nil, err
+	}
+	p.engine.Exceptions = engine.Exceptions{List: list, Annotations: true, Now: env.Now()}
+	p.engine.Attestations = c.Attestations
+	if o.selector != "" {
+		selector, err := labels.Parse(o.selector)
+		if err != nil {
+			return nil, fmt.Errorf("--selector: %w", err)
+		}
+		p.engine.Selector = func(ref *evidence.Ref) bool { return selector.Matches(labels.Set(ref.Labels)) }
+	}
+	if p.failOn, err = failOn(o.failOn, c.FailOn); err != nil {
+		return nil, err
+	}
+	if p.policies, err = loadPolicies(o.policies); err != nil {
+		return nil, err
+	}
+	if o.baseline != "" {
+		if p.baseline, err = loadReport(o.baseline); err != nil {
+			return nil, fmt.Errorf("baseline: %w", err)
+		}
+	}
+	switch o.color {
+	case "auto", "always", "never":
+	default:
+		return nil, fmt.Errorf("--color %q: want auto, always or never", o.color)
+	}
+	p.outputs, err = parseOutputs(o.outputs)
+	return p, err
+}
+
+func failOn(flag, configured string) (guide.Severity, error) {
+	for _, s := range []string{flag, configured} {
+		switch {
+		case strings.EqualFold(s, "none"):
+			return 0, nil
+		case s != "":
+			v, err := guide.ParseSeverity(s)
+			if err != nil {
+				return 0, fmt.Errorf("fail-on: %w, or none", err)
+			}
+			return v, nil
+		}
+	}
+	return guide.Medium, nil
+}
+
+func parseOutputs(flags []string) ([]output, error) {
+	if len(flags) == 0 {
+		flags = []string{"table"}
+	}
+	formats := report.Formats()
+	var outputs []output
+	stdout := ""
+	for _, flag := range flags {
+		name, file, hasFile := strings.Cut(flag, "=")
+		format, ok := formats[name]
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("--output %q: no such format; there are %s", name, strings.Join(report.Names(), ", "))
+		case hasFile && file == "":
+			return nil, fmt.Errorf("--output %q: no file after =", flag)
+		case !hasFile && stdout != "":
+			return nil, fmt.Errorf("--output: both %s and %s would go to standard output; give one of them a file: -o %s=FILE", stdout, name, name)
+		case !hasFile:
+			stdout = name
+		}
+		outputs = append(outputs, output{name, format, file})
+	}
+	return outputs, nil
+}
+
+// write writes every output. A file is written whole or not at all.
+func (p *plan) write(env Env, rep *report.Report, o scanOptions) error {
+	for _, out := range p.outputs {
+		options := report.Options{FailOn: p.failOn, Excerpt: newExcerpts().line, Rules: ruleHelp}
+		if out.file == "" {
+			options.Color = env.colorful(o.color, env.Stdout)
+			options.Width, _ = env.Terminal(env.Stdout)
+			if err := out.format(env.Stdout, rep, options); err != nil {
+				return fmt.Errorf("write %s: %w", out.name, err)
+			}
+			continue
+		}
+		options.Color = o.color == "always"
+		var b bytes.Buffer
+		if err := out.format(&b, rep, options); err != nil {
+			return fmt.Errorf("write %s: %w", out.name, err)
+		}
+		if err := replaceFile(out.file, b.Bytes()); err != nil {
+			return usagef("write %s: %w", out.name, err)
+		}
+	}
+	return nil
+}
+
+// replaceFile writes a file in one step, so that a reader never sees half of it.
+// What is no regular file, such as /dev/stderr, is written to directly.
+func replaceFile(name string, data []byte) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return os.WriteFile(name, data, 0o644)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(name), ".gabion-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = io.Copy(tmp, bytes.NewReader(data))
+	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), name)
+}
+
+// verdict is the exit code.
+func (p *plan) verdict(rep *report.Report) error {
+	if p.failOn != 0 {
+		for i := range rep.Findings {
+			if f := &rep.Findings[i]; f.Counts() && f.Severity >= p.failOn {
+				return exit(ExitFindings)
+			}
+		}
+	}
+	if rep.Incomplete() {
+		return exit(ExitIncomplete)
+	}
+	return nil
+}
+
+// ruleHelp is the title and the help of a rule, for formats that carry them.
+func ruleHelp(id string) (title, doc string, ok bool) {
+	c, ok := checks.Find(id)
+	if !ok {
+		return "", "", false
+	}
+	return c.Title, explainRule(c), true
+}

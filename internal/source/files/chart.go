@@ -1,0 +1,151 @@
+package files
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/source/helm"
+	"github.com/gabion-k8s/gabion/internal/source/manifest"
+	"github.com/gabion-k8s/gabion/internal/source/yamldoc"
+)
+
+func (r *reader) addChart(of item) *unit {
+	u := newUnit("helm", of.name, of)
+	r.add(u)
+	r.charts = append(r.charts, u)
+	return u
+}
+
+// chart renders a Helm chart, a folder or an archive, and reports whether there
+// is something to show for it.
+func (r *reader) chart(u *unit, s setting) bool {
+	path := u.of.name
+	if !u.asked && r.claimed[u.of.real] || r.ctx.Err() != nil {
+		return false
+	}
+	r.say(path)
+	chart, err := load(path)
+	switch {
+	case err != nil && isArchive(path) && !u.named:
+		u.add(path, skipped(path, "an archive, but not of a chart: "+inner(err).Error()))
+		return false
+	case err != nil:
+		u.add(path, []manifest.Result{unloaded(path, inner(err))})
+		return false
+	}
+	rendered, err := helm.Render(r.ctx, chart, s.Helm)
+	switch {
+	case errors.Is(err, helm.ErrLibrary):
+		u.add(path, skipped(path, helm.ErrLibrary.Error()))
+		return false
+	case err != nil:
+		u.add(path, []manifest.Result{manifest.Unreadable(path, inner(err).Error())})
+		return false
+	}
+	for _, w := range rendered.Warnings {
+		u.warn(path, "%s", w)
+	}
+	for _, f := range rendered.Files {
+		u.add(f.Path, r.template(f, s))
+	}
+	return true
+}
+
+// inner drops what was being done from an error: the row of the chart says it.
+func inner(err error) error {
+	if cause := errors.Unwrap(err); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// unloaded is why a chart could not be loaded: at the line where the YAML of one
+// of its files is broken, if it is that.
+func unloaded(path string, err error) manifest.Result {
+	var decoder yamldoc.Decoder
+	for _, pattern := range []string{"Chart.yaml", "values.yaml", "charts/*/Chart.yaml", "charts/*/values.yaml"} {
+		files, globErr := fs.Glob(os.DirFS(path), pattern)
+		if globErr != nil {
+			continue
+		}
+		for _, name := range files {
+			name = filepath.Join(path, name)
+			data, readErr := readFile(name)
+			if readErr != nil {
+				continue
+			}
+			for _, broken := range decoder.Documents(name, data) {
+				if broken != nil {
+					return manifest.Unread(evidence.Issue{File: name, Line: broken.Line, Column: broken.Column, Reason: "the chart cannot be rendered: " + broken.Reason})
+				}
+			}
+		}
+	}
+	return manifest.Unreadable(path, err.Error())
+}
+
+// template reads what one template was rendered to.
+func (r *reader) template(f helm.File, s setting) []manifest.Result {
+	if f.Err != nil {
+		return []manifest.Result{untemplated(f)}
+	}
+	decoder := r.decoder(s)
+	decoder.Place = func(outline *evidence.Outline) { place(outline, f.Lines) }
+	decoder.Origin = func(line int) (string, int) { return origin(f, line) }
+	return s.finish(decoder.Read(f.Path, f.Data))
+}
+
+func load(path string) (*helm.Chart, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read chart %q: %w", path, reason(err))
+	case info.IsDir():
+		return helm.LoadDir(path)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("read chart %q: %w", path, notRegular(info.Mode()))
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read chart %q: %w", path, reason(err))
+	}
+	defer f.Close()
+	return helm.LoadArchive(path, f)
+}
+
+// place moves every node of a rendered document to the template that wrote it.
+func place(outline *evidence.Outline, lines []helm.Line) {
+	for n := range outline.Len() {
+		at := outline.At(n)
+		if at.Line < 1 || at.Line > len(lines) {
+			continue
+		}
+		from := lines[at.Line-1]
+		to := evidence.Position{File: from.File, Line: from.Line}
+		if len(from.ValuesKeys) == 1 {
+			to.ValuesKey = from.ValuesKeys[0]
+		}
+		outline.Move(n, to)
+	}
+}
+
+// origin says where a line of rendered text was written.
+func origin(f helm.File, line int) (string, int) {
+	if line < 1 || line > len(f.Lines) {
+		return f.Path, 0
+	}
+	return f.Lines[line-1].File, f.Lines[line-1].Line
+}
+
+func untemplated(f helm.File) manifest.Result {
+	issue := evidence.Issue{File: f.Path, Reason: f.Err.Error()}
+	var located *helm.Error
+	if errors.As(f.Err, &located) {
+		issue = evidence.Issue{File: located.Path, Line: located.Line, Reason: located.Message}
+	}
+	return manifest.Unread(issue)
+}

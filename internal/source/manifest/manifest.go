@@ -1,0 +1,388 @@
+// Package manifest turns documents into evidence: it knows which kinds the
+// Kubernetes API has, decodes them with the API's own types, finds the pods in
+// them, and says of everything else why it is not an object. It opens no file;
+// the packages that read folders, charts and overlays call it with text.
+package manifest
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/source/carrier"
+	"github.com/gabion-k8s/gabion/internal/source/yamldoc"
+)
+
+// Options say how documents become objects.
+type Options struct {
+	// Namespace is where objects are created that name none; "" is "default".
+	Namespace string
+	// KeepJSON keeps every object's JSON, for rules that the user brings. Secrets
+	// are kept without their values.
+	KeepJSON bool
+	// Place, when set, moves the nodes of a document's outline to where a person
+	// would edit them: into a template or an overlay.
+	Place func(*evidence.Outline)
+	// Origin, when set, says where a line of a document was written that could not
+	// be parsed.
+	Origin func(line int) (file string, at int)
+}
+
+// A Result is what became of one document: an object, or the reason why not.
+type Result struct {
+	Ref    *evidence.Ref
+	Object any // what Snapshot.Add takes
+
+	Skipped  *evidence.Issue
+	Err      *evidence.Issue
+	Warnings []evidence.Issue
+	// Opaque is what the object has others make that cannot be seen here.
+	Opaque []evidence.Issue
+	// Gaps are what is left unseen by a document that could not be read, or by what
+	// is opaque.
+	Gaps []evidence.Gap
+}
+
+// A Reader turns files into results. It is not for several goroutines at once,
+// and is best kept for many files.
+type Reader struct {
+	Options
+	decoder yamldoc.Decoder
+}
+
+// Read decodes every document of a file, in order. It never fails: what cannot
+// be read is a result that says so.
+func (r *Reader) Read(file string, data []byte) []Result {
+	var results []Result
+	for doc, err := range r.decoder.Documents(file, data) {
+		if err != nil {
+			results = append(results, r.broken(file, err))
+			continue
+		}
+		// A rendered list is placed as a whole: its items share the outline.
+		if r.Place != nil {
+			r.Place(doc.Outline)
+		}
+		n := len(results)
+		for item := range yamldoc.Expand(doc) {
+			results = append(results, r.decode(file, item))
+		}
+		if len(results) == n {
+			results = append(results, Result{Skipped: &evidence.Issue{File: file, Line: doc.Line, Reason: "an empty " + doc.Kind}})
+		}
+	}
+	return results
+}
+
+// Add puts results into a snapshot and counts them in the source's row.
+func Add(snap *evidence.Snapshot, source *evidence.Source, results []Result) {
+	for _, r := range results {
+		source.Documents++
+		source.Warnings = append(source.Warnings, r.Warnings...)
+		source.Opaque = append(source.Opaque, r.Opaque...)
+		snap.Gaps = append(snap.Gaps, r.Gaps...)
+		switch {
+		case r.Err != nil:
+			source.Errors = append(source.Errors, *r.Err)
+		case r.Skipped != nil:
+			source.Skipped = append(source.Skipped, *r.Skipped)
+		default:
+			source.Objects++
+			r.Ref.Source = source
+			snap.Add(r.Ref, r.Object)
+		}
+	}
+}
+
+// Unreadable is the result of a file that could not be opened or is too big: it
+// may have held anything.
+func Unreadable(file, reason string) Result {
+	return Unread(evidence.Issue{File: file, Reason: reason})
+}
+
+// Unread is the result of something that may have held anything.
+func Unread(issue evidence.Issue) Result {
+	return Result{Err: &issue, Gaps: []evidence.Gap{{Reason: issue.String()}}}
+}
+
+func (r *Reader) broken(file string, e *yamldoc.Error) Result {
+	issue := evidence.Issue{File: file, Line: e.Line, Column: e.Column, Reason: e.Reason}
+	if r.Origin != nil {
+		issue.File, issue.Line = r.Origin(e.Line)
+		issue.Column = 0
+	}
+	return Result{Err: &issue, Gaps: gaps(e.APIVersion, e.Kind, issue)}
+}
+
+// gaps says what an unreadable document may have been evidence for: one fact if
+// its kind can be told, anything if not.
+func gaps(apiVersion, kindName string, issue evidence.Issue) []evidence.Gap {
+	g := evidence.Gap{Reason: issue.String()}
+	if kindName != "" {
+		f, known := factOf(groupOf(apiVersion), kindName)
+		if known && f == "" {
+			f = evidence.Others
+		}
+		g.Fact = f
+	}
+	return []evidence.Gap{g}
+}
+
+func groupOf(apiVersion string) string {
+	group, _, ok := strings.Cut(apiVersion, "/")
+	if !ok {
+		return ""
+	}
+	return group
+}
+
+// decode turns one document into an object.
+func (r *Reader) decode(file string, doc yamldoc.Document) Result {
+	if res, ok := notAnObject(file, doc); ok {
+		return res
+	}
+	group := groupOf(doc.APIVersion)
+	k, builtin := kinds[group+"/"+doc.Kind]
+	if !builtin {
+		if right, ok := properCase(group, doc.Kind); ok {
+			return failed(file, doc, evidence.NewPath("kind"), fmt.Sprintf("kind %q: the API has no such kind, %q is written with these capitals", doc.Kind, right))
+		}
+	}
+	object, m, strict, err := typedObject(k, doc)
+	if err != nil {
+		return undecodable(file, doc, err)
+	}
+	name := cmp.Or(m.Name, m.GenerateName)
+	if name == "" {
+		return failed(file, doc, evidence.NewPath("metadata", "name"), fmt.Sprintf("%s has no name (metadata.name)", doc.Kind))
+	}
+	ref := &evidence.Ref{
+		APIVersion: doc.APIVersion, Kind: doc.Kind, Name: name, Namespace: m.Namespace,
+		Labels: m.Labels, Annotations: m.Annotations, Outline: doc.Outline,
+	}
+	res := Result{Ref: ref, Object: object, Warnings: unknownFields(file, doc, strict)}
+	switch v := object.(type) {
+	case nil:
+		if !builtin {
+			var faults []*carrier.FieldError
+			res.Object, faults = custom(group, doc)
+			for _, f := range faults {
+				fault := failed(file, doc, f.Path, f.Error())
+				if _, some := res.Object.([]*evidence.Workload); !some {
+					return fault
+				}
+				res.Warnings = append(res.Warnings, *fault.Err)
+				res.Gaps = append(res.Gaps, fault.Gaps...)
+			}
+		}
+	case *corev1.Secret:
+		res.Object = withoutValues(v, doc)
+		ref.Annotations = maps.Clone(ref.Annotations)
+		delete(ref.Annotations, corev1.LastAppliedConfigAnnotation)
+	default:
+		if t, ok := carrier.Builtin(v); ok {
+			res.Object = []*evidence.Workload{workload(t)}
+		}
+	}
+	_, carriesPods := res.Object.([]*evidence.Workload)
+	r.assumeNamespace(ref, k.cluster, builtin, group, carriesPods)
+	if r.KeepJSON && ref.Kind != "Secret" {
+		ref.JSON = bytes.Clone(doc.JSON)
+	}
+	return res
+}
+
+// metadata is what every object has, as far as it is used here.
+type metadata struct {
+	Name         string            `json:"name"`
+	GenerateName string            `json:"generateName"`
+	Namespace    string            `json:"namespace"`
+	Labels       map[string]string `json:"labels"`
+	Annotations  map[string]string `json:"annotations"`
+}
+
+// typedObject decodes a document with the Go type of its kind, or only its
+// metadata when there is none. strict are the fields that the type does not have.
+func typedObject(k kind, doc yamldoc.Document) (object any, m metadata, strict []error, err error) {
+	if k.decode == nil {
+		var named struct {
+			Metadata metadata `json:"metadata"`
+		}
+		err = carrier.Decode(doc.JSON, &named, evidence.Path{})
+		return nil, named.Metadata, nil, err
+	}
+	object = k.decode()
+	if strict, err = kjson.UnmarshalStrict(doc.JSON, object, kjson.DisallowUnknownFields); err != nil {
+		// Decoded once more, to learn which field it is.
+		return nil, m, nil, cmp.Or(carrier.Decode(doc.JSON, k.decode(), evidence.Path{}), err)
+	}
+	om := object.(metav1.Object)
+	return object, metadata{om.GetName(), om.GetGenerateName(), om.GetNamespace(), om.GetLabels(), om.GetAnnotations()}, strict, nil
+}
+
+// workload keeps of an object only its pod: a pointer into a Deployment would
+// keep all of it.
+func workload(t carrier.Template) *evidence.Workload {
+	pod := *t.Pod
+	w := evidence.NewWorkload(t.Path, t.MetaPath, t.Meta, &pod)
+	w.Moved, w.Replicas, w.Partial, w.ByShape = t.Moved, t.Replicas, t.Partial, t.ByShape
+	return w
+}
+
+// notAnObject recognises documents that the API would not be sent.
+func notAnObject(file string, doc yamldoc.Document) (Result, bool) {
+	skip := func(reason string) (Result, bool) {
+		issue := issueAt(file, doc, evidence.Path{}, reason)
+		return Result{Skipped: &issue}, true
+	}
+	if len(doc.JSON) == 0 || doc.JSON[0] != '{' {
+		return skip("not a Kubernetes object: not a mapping")
+	}
+	_, hasMeta := doc.Outline.Find(evidence.NewPath("metadata"))
+	_, hasSpec := doc.Outline.Find(evidence.NewPath("spec"))
+	switch {
+	case doc.Kind == "" && doc.APIVersion == "":
+		return skip("not a Kubernetes object: no apiVersion and no kind")
+	case doc.Kind == "" && hasMeta && hasSpec:
+		return failed(file, doc, evidence.Path{}, "an object without kind"), true
+	case doc.Kind == "":
+		return skip("not a Kubernetes object: no kind")
+	case doc.APIVersion == "" && hasMeta:
+		return failed(file, doc, evidence.NewPath("kind"), fmt.Sprintf("%s has no apiVersion", doc.Kind)), true
+	case doc.APIVersion == "":
+		return skip("not a Kubernetes object: no apiVersion")
+	case doc.APIVersion == "v1" && doc.Kind == "Config":
+		return skip("a kubeconfig, not an object of the API")
+	case !strings.Contains(doc.APIVersion, "/") && doc.APIVersion != "v1" && !hasMeta:
+		return skip("not a Kubernetes object: apiVersion " + doc.APIVersion)
+	case slices.Contains(configuration, groupOf(doc.APIVersion)), !hasMeta && mayBeConfiguration(doc):
+		return skip(fmt.Sprintf("a configuration file (%s %s), not an object of the API", doc.APIVersion, doc.Kind))
+	}
+	return Result{}, false
+}
+
+// mayBeConfiguration reports whether a kind is of nobody here: programs have
+// configuration files with an apiVersion and a kind, and without metadata.
+func mayBeConfiguration(doc yamldoc.Document) bool {
+	group := groupOf(doc.APIVersion)
+	_, read := customGroups[group]
+	return strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io") && !read && !carrier.Known(group, doc.Kind)
+}
+
+// issueAt says something about a field, or about its nearest ancestor that is
+// written down.
+func issueAt(file string, doc yamldoc.Document, at evidence.Path, reason string) evidence.Issue {
+	n, _ := doc.Outline.Find(at)
+	pos := doc.Outline.At(n)
+	return evidence.Issue{File: cmp.Or(pos.File, file), Line: cmp.Or(pos.Line, doc.Line), Column: pos.Column, Reason: reason}
+}
+
+func failed(file string, doc yamldoc.Document, at evidence.Path, reason string) Result {
+	issue := issueAt(file, doc, at, reason)
+	kindName := doc.Kind
+	if right, ok := properCase(groupOf(doc.APIVersion), doc.Kind); ok {
+		kindName = right
+	}
+	return Result{Err: &issue, Gaps: gaps(doc.APIVersion, kindName, issue)}
+}
+
+// undecodable explains why the API would refuse a document.
+func undecodable(file string, doc yamldoc.Document, err error) Result {
+	var field *carrier.FieldError
+	if errors.As(err, &field) {
+		return failed(file, doc, field.Path, field.Error())
+	}
+	return failed(file, doc, evidence.Path{}, fmt.Sprintf("%s: %v", doc.Kind, err))
+}
+
+// unknownFields are fields that the API does not have. A server drops them, or
+// refuses the object when asked to be strict: either way the author believes in
+// something that is not there.
+func unknownFields(file string, doc yamldoc.Document, strict []error) []evidence.Issue {
+	var issues []evidence.Issue
+	for _, err := range strict {
+		var f kjson.FieldError
+		if !errors.As(err, &f) {
+			continue
+		}
+		path := fieldPath(f.FieldPath())
+		issues = append(issues, issueAt(file, doc, path, fmt.Sprintf("%s has no field %s: the API server drops or refuses it", doc.Kind, path)))
+	}
+	return issues
+}
+
+// custom looks for pods in an object of a custom kind, or keeps it as JSON when
+// some check reads the kind.
+func custom(group string, doc yamldoc.Document) (any, []*carrier.FieldError) {
+	templates, faults := carrier.Find(group, doc.Kind, doc.JSON)
+	if len(templates) > 0 {
+		var list []*evidence.Workload
+		for _, t := range templates {
+			list = append(list, workload(t))
+		}
+		return list, faults
+	}
+	if _, read := customGroups[group]; read {
+		return &evidence.Custom{JSON: bytes.Clone(doc.JSON)}, faults
+	}
+	return nil, faults
+}
+
+// withoutValues keeps of a Secret what may be kept.
+func withoutValues(s *corev1.Secret, doc yamldoc.Document) *evidence.Secret {
+	out := &evidence.Secret{Type: s.Type, Field: map[string]string{}}
+	for key, v := range s.Data {
+		if len(v) > 0 {
+			out.Field[key] = "data"
+		}
+		clear(v)
+	}
+	for key, v := range s.StringData {
+		if v != "" {
+			out.Field[key] = "stringData"
+		}
+	}
+	out.Keys = slices.Sorted(maps.Keys(out.Field))
+	clear(doc.JSON)
+	return out
+}
+
+// assumeNamespace gives an object that names no namespace the one it would be
+// created in.
+func (r *Reader) assumeNamespace(ref *evidence.Ref, cluster, builtin bool, group string, carriesPods bool) {
+	_, read := customGroups[group]
+	namespaced := builtin && !cluster || !builtin && (carriesPods || read) && !clusterCustom[group+"/"+ref.Kind] && group != "constraints.gatekeeper.sh"
+	switch {
+	case builtin && cluster:
+		ref.Namespace = ""
+	case ref.Namespace == "" && namespaced:
+		ref.Namespace, ref.NamespaceAssumed = cmp.Or(r.Namespace, "default"), r.Namespace == ""
+	}
+}
+
+// fieldPath reads the decoder's spelling of a path: spec.containers[0].image.
+func fieldPath(text string) evidence.Path {
+	var p evidence.Path
+	for _, part := range strings.Split(text, ".") {
+		name, rest, _ := strings.Cut(part, "[")
+		if name != "" {
+			p = p.Field(name)
+		}
+		for _, index := range strings.Split(rest, "[") {
+			if i, err := strconv.Atoi(strings.TrimSuffix(index, "]")); err == nil {
+				p = p.Index(i, "")
+			}
+		}
+	}
+	return p
+}
