@@ -1,13 +1,19 @@
 # make test is the whole check: what CI runs, on a fresh machine.
 
-.PHONY: test unit bench docs build dist
+.PHONY: test unit browser bench docs build dist
 
-test: unit
+test: unit browser
 
 # The plain tests, with the race detector off to stay under two minutes.
 unit:
 	go vet ./...
 	go test ./...
+
+# The HTML report in a real browser, which Debian's package is installed for if
+# there is none. For what it looks like: -artifacts -outputdir DIR.
+browser:
+	command -v chromium >/dev/null || { apt-get update && apt-get install -y chromium; }
+	go test -count=1 -tags browser ./test/browser
 
 build:
 	go build -trimpath -ldflags '-s -w' -o gabion ./cmd/gabion

@@ -249,6 +249,9 @@ func (s *IDs) Add(id int) {
 	}
 }
 
+// Has reports whether id is in the set.
+func (s *IDs) Has(id int) bool { return id/64 < len(s.bits) && s.bits[id/64]&(1<<(id%64)) != 0 }
+
 // AddAll puts all of other into the set.
 func (s *IDs) AddAll(other IDs) {
 	for i, word := range other.bits {

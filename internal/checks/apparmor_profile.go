@@ -24,7 +24,7 @@ var AppArmorProfile = &check.Check{
 	Severity:       guide.Medium,
 	Remedy:         "use an AppArmor profile of type RuntimeDefault or Localhost",
 	Needs:          []evidence.Fact{evidence.Workloads},
-	Run:            pods(everyPod, appArmorProfile),
+	Run:            appArmorProfiles,
 }
 
 const appArmorProfileDoc = `On nodes with AppArmor the runtime's default profile keeps containers away from
@@ -47,6 +47,46 @@ none.
 
 // appArmorAnnotation names a container's profile, the container's name appended.
 const appArmorAnnotation = corev1.DeprecatedAppArmorBetaContainerAnnotationKeyPrefix
+
+func appArmorProfiles(r *check.Run) {
+	local := 0
+	for _, w := range r.Workloads {
+		problems := appArmorProfile(r.Scan, w)
+		if len(problems) == 0 && !appArmorPods(r.Settings, w) {
+			continue
+		}
+		settle(r, w, problems)
+		if namesAppArmorProfile(w) {
+			local++
+		}
+	}
+	if local > 0 {
+		r.Unknown("", fmt.Sprintf("whether the AppArmor profiles that %d workloads name are loaded on the nodes: needs files and processes of the nodes (--host-root)", local))
+	}
+}
+
+// namesAppArmorProfile reports whether a container is to be confined by a profile
+// that somebody has to load on the node.
+func namesAppArmorProfile(w *evidence.Workload) bool {
+	if localAppArmor(podContext(w).AppArmorProfile) {
+		return true
+	}
+	for c := range w.Containers() {
+		if localAppArmor(ownContext(c).AppArmorProfile) {
+			return true
+		}
+	}
+	for key, value := range w.PodAnnotations {
+		if strings.HasPrefix(key, appArmorAnnotation) && strings.HasPrefix(value, corev1.DeprecatedAppArmorBetaProfileNamePrefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func localAppArmor(a *corev1.AppArmorProfile) bool {
+	return a != nil && a.Type == corev1.AppArmorProfileTypeLocalhost
+}
 
 func appArmorProfile(_ *check.Scan, w *evidence.Workload) (problems []check.Problem) {
 	if a := podContext(w).AppArmorProfile; a != nil && !confinedByAppArmor(a.Type) {

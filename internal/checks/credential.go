@@ -36,7 +36,7 @@ func credentialProblem(path evidence.Path, where string, found []credential.Matc
 	}
 	switch surest.Confidence {
 	case credential.Medium:
-		p.Severity, p.SeverityReason = guide.Medium, "the name says that it is a credential; the value has no form that only credentials have"
+		p.Severity, p.SeverityReason = guide.High, "the name says that it is a credential; the value has no form that only credentials have"
 	case credential.Low:
 		p.Severity, p.SeverityReason = guide.Low, "only the name says that it is a credential; the value may as well be a word"
 	}

@@ -21,7 +21,7 @@ var CredentialInEnv = &check.Check{
 	Remedy:         credentialRemedy,
 	Needs:          []evidence.Fact{evidence.Workloads},
 	Leaves:         check.Rest{What: "whether layers of the images hold credentials", To: []guide.Evidence{guide.Image}},
-	Run:            credentialsInEnv,
+	Run:            check.Containers(credentialInEnv),
 }
 
 const credentialInEnvDoc = `A value in a manifest is read by whoever may read the file, its history, the pod or
@@ -44,13 +44,6 @@ guessed from them.
 Layers of images hold credentials too. No manifest shows them, so that files alone
 never prove this row.
 `
-
-func credentialsInEnv(r *check.Run) {
-	check.Containers(credentialInEnv)(r)
-	if len(r.Workloads) > 0 {
-		r.Unknown("", "whether layers of the images hold credentials: no manifest shows it")
-	}
-}
 
 func credentialInEnv(_ *check.Scan, _ *evidence.Workload, c evidence.Container) (problems []check.Problem) {
 	for i := range c.Env {

@@ -76,7 +76,7 @@ func TestCredentialKinds(t *testing.T) {
 		{"TLS", key, "private-key", 0},
 		{"SESSION", jwt, "jwt", 0},
 		{"DATABASE_URL", "postgres://shop:" + "tr0ub4dor@db/shop", "url-password", 0},
-		{"DB_PASSWORD", "hunter2", "password", guide.Medium},
+		{"DB_PASSWORD", "hunter2", "password", guide.High},
 		{"SESSION_SECRET", "change-me", "secret", guide.Low},
 	} {
 		doc := func(format string, args ...any) string { return fmt.Sprintf(format, args...) }

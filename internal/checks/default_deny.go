@@ -39,7 +39,8 @@ policyTypes is read with its defaults: ingress always, egress only when there ar
 egress rules. So a policy without rules and without policyTypes, or with the
 misspelt policyType of the guide's example, denies ingress only.
 
-Files that do not create the namespace cannot show that it has no policy.
+Files that do not create the namespace cannot show that it has no policy, nor that
+no other policy opens it again.
 Policies of Cilium, Calico and the AdminNetworkPolicy API are not read; where
 there are such, nothing is said.
 
@@ -98,6 +99,9 @@ func judgeDefaultDeny(r *check.Run, ns *space) {
 	case good:
 		for _, p := range x.Policies(ns.name) {
 			r.Judge(p.Ref, nil)
+		}
+		if ok, why := r.Complete(evidence.NetworkPolicies, ns.name); !ok {
+			r.Unknown(ns.scope(), "another policy may open it again: "+why)
 		}
 	}
 }

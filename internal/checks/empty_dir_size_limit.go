@@ -46,9 +46,6 @@ func emptyDirSizeLimits(r *check.Run) {
 	for _, w := range r.Workloads {
 		settle(r, w, emptyDirSizeLimit(w))
 	}
-	if r.Evaluated.Len() > 0 {
-		r.Unknown("", "whether every directory that the images write to is a volume: only the images show it (--image)")
-	}
 }
 
 func emptyDirSizeLimit(w *evidence.Workload) (problems []check.Problem) {

@@ -27,8 +27,9 @@ hold themselves. The verbs escalate and bind on roles and clusterroles lift that
 limit; impersonate on users, groups and serviceaccounts makes the requests those of
 somebody else. Each turns a small role into any role.
 
-Looked at is each rule of every Role and ClusterRole, wildcards included. A rule
-that names what may be bound or impersonated passes, unless it names a built-in
+Looked at is each rule of every Role and ClusterRole, wildcards included, and each
+binding to a built-in role that nobody wrote down: edit lets its holder act as any
+ServiceAccount of the namespace. A rule that names what may be bound or impersonated passes, unless it names a built-in
 role with more rights than edit has, or the group system:masters. The roles that
 the API server makes by itself are left out.
 
@@ -39,7 +40,10 @@ rules:
     resourceNames: [view]
     verbs: [bind]
 ` + "```",
-	Run: judgeRules(escalationVerbs),
+	Run: func(r *check.Run) {
+		judgeRules(escalationVerbs)(r)
+		judgeBuiltInGrants(r, escalationPowers...)
+	},
 }
 
 var escalationPowers = []rbac.Power{rbac.Escalate, rbac.Bind, rbac.Impersonate}

@@ -56,14 +56,14 @@ func spaces(s *check.Scan) []*space {
 	return list
 }
 
-// userSpaces leaves out the namespaces of the platform: kube-* and those that
-// the user says belong to it.
+// userSpaces leaves out the namespaces of the platform: Kubernetes' own and those
+// that the user says belong to it. The prefix kube- alone makes none of them.
 func userSpaces(s *check.Scan) []*space {
 	return slices.DeleteFunc(spaces(s), func(sp *space) bool { return !isUserNamespace(s, sp.name) })
 }
 
 func isUserNamespace(s *check.Scan, name string) bool {
-	return !strings.HasPrefix(name, "kube-") && !slices.Contains(s.Settings.SystemNamespaces, name)
+	return !isSystemNamespace(name) && !slices.Contains(s.Settings.SystemNamespaces, name)
 }
 
 // isSystemNamespace reports whether Kubernetes itself makes the namespace for its

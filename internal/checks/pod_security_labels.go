@@ -3,7 +3,6 @@ package checks
 import (
 	"fmt"
 	"regexp"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -55,7 +54,7 @@ func podSecurityLabels(r *check.Run) {
 			_, labelled = sp.object.Labels[enforceLabel]
 		}
 		switch {
-		case strings.HasPrefix(sp.name, "kube-"):
+		case isSystemNamespace(sp.name):
 		case sp.object == nil:
 			r.Unknown(sp.scope(), "the files do not create it, so the level that its labels enforce is not known")
 		case !labelled && other != "":

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
@@ -19,17 +17,18 @@ var ReservedNamespacePrefix = &check.Check{
 	Recommendation: "NS-03",
 	Severity:       guide.Info,
 	Remedy:         "choose a name that does not begin with kube-",
-	Needs:          []evidence.Fact{evidence.Namespaces},
+	Needs:          evidence.Facts(),
 	Doc:            reservedNamespacePrefixDoc,
-	Run:            check.Each(func(s *evidence.Snapshot) []*evidence.Object[corev1.Namespace] { return s.Namespaces }, reservedNamespacePrefix),
+	Run:            reservedNamespacePrefix,
 }
 
 const reservedNamespacePrefixDoc = `The prefix kube- is reserved for namespaces of Kubernetes. A later release
 may make a namespace of that name, and policies that leave out the system's
 namespaces by prefix leave out this one too.
 
-Looked at are Namespace objects. kube-system, kube-public and kube-node-lease
-are Kubernetes' own. A namespace cannot be renamed: make one with another name
+Looked at are Namespace objects, and the namespaces that other objects name.
+kube-system, kube-public and kube-node-lease are Kubernetes' own, and kube-flannel
+is that of a network plugin. A namespace cannot be renamed: make one with another name
 and move its objects.
 
     apiVersion: v1
@@ -38,13 +37,30 @@ and move its objects.
       name: monitoring   # not kube-monitoring
 `
 
-func reservedNamespacePrefix(_ *check.Scan, ns *evidence.Object[corev1.Namespace]) []check.Problem {
-	if !strings.HasPrefix(ns.Name, "kube-") || isSystemNamespace(ns.Name) {
+func reservedNamespacePrefix(r *check.Run) {
+	for _, ns := range r.Namespaces {
+		r.Judge(ns.Ref, reservedName(ns.Name, evidence.NewPath("metadata", "name")))
+	}
+	told := map[string]bool{}
+	for _, o := range r.Objects {
+		if o.Namespace == "" || o.NamespaceAssumed || told[o.Namespace] || r.Namespace(o.Namespace) != nil {
+			continue
+		}
+		told[o.Namespace] = true
+		r.Judge(o, reservedName(o.Namespace, evidence.NewPath("metadata", "namespace")))
+	}
+}
+
+func reservedName(name string, at evidence.Path) []check.Problem {
+	if !strings.HasPrefix(name, "kube-") || isSystemNamespace(name) || name == flannelNamespace {
 		return nil
 	}
 	return []check.Problem{{
-		Path:    evidence.NewPath("metadata", "name"),
-		Value:   ns.Name,
-		Message: fmt.Sprintf("namespace %q uses the prefix that is reserved for Kubernetes", ns.Name),
+		Path:    at,
+		Value:   name,
+		Message: fmt.Sprintf("namespace %q uses the prefix that is reserved for Kubernetes", name),
 	}}
 }
+
+// flannelNamespace is where the network plugin Flannel installs itself.
+const flannelNamespace = "kube-flannel"

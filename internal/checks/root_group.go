@@ -3,6 +3,8 @@ package checks
 import (
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
@@ -20,7 +22,7 @@ var RootGroup = &check.Check{
 	Severity:       guide.Medium,
 	Remedy:         "set runAsGroup, and fsGroup and supplementalGroups where they are used, to groups above 0",
 	Needs:          []evidence.Fact{evidence.Workloads},
-	Run:            pods(linuxPods, rootGroup),
+	Run:            rootGroups,
 }
 
 const rootGroupDoc = `A user that is not root but belongs to group 0 can still change whatever group 0
@@ -31,15 +33,37 @@ The primary group is judged for every container, its own runAsGroup over the
 pod's. Missing, it is group 0 unless the image's own user has another one, which
 a manifest does not show: that is reported too. fsGroup and supplementalGroups
 add groups, so only a 0 in them is a fault and leaving them out is none. Groups
-that the image's /etc/group adds are not seen; supplementalGroupsPolicy: Strict
-keeps them away. Windows pods have no such groups.
+that the image's /etc/group adds are not seen, and keep the row from passing;
+supplementalGroupsPolicy: Strict, from Kubernetes 1.33 on, keeps them away.
+Windows pods have no such groups.
 
     spec:
       securityContext:
         runAsUser: 10001
         runAsGroup: 10001
         fsGroup: 10001
+        supplementalGroupsPolicy: Strict
 `
+
+func rootGroups(r *check.Run) {
+	pods(linuxPods, rootGroup)(r)
+	lax := 0
+	for _, w := range r.Workloads {
+		if linuxPods(r.Settings, w) && !ignoresImageGroups(r.Settings.Version, w) {
+			lax++
+		}
+	}
+	if lax > 0 {
+		r.Unknown("", fmt.Sprintf("whether the /etc/group of an image puts its user into group 0, for %d workloads: needs the images (--image), or supplementalGroupsPolicy Strict in the pod", lax))
+	}
+}
+
+// ignoresImageGroups reports whether the runtime leaves out the groups that the
+// image gives its user. Since 1.33 the kubelet refuses the pod where the runtime
+// cannot (KEP-3619).
+func ignoresImageGroups(v evidence.Version, w *evidence.Workload) bool {
+	return v.AtLeast(33) && is(podContext(w).SupplementalGroupsPolicy, corev1.SupplementalGroupsPolicyStrict)
+}
 
 func rootGroup(_ *check.Scan, w *evidence.Workload) (problems []check.Problem) {
 	pod := podContext(w)

@@ -32,7 +32,7 @@ const sandboxRuntimeDoc = `Ordinary containers share the kernel of their node, a
 Workloads of little trust, or of much worth, can run in a sandbox (gVisor) or in
 a virtual machine of their own (Kata Containers, Firecracker, Hyper-V).
 
-Which workloads are risky is for you to say: the setting untrustedSelector has
+Which workloads are risky is for you to say: the setting workloads.untrusted has
 labels that their pods carry. Without it the row is not evaluated. A pod that
 carries them all has to name a RuntimeClass whose handler is one of the known
 sandboxes. A RuntimeClass that is not among what was given cannot be judged.
@@ -52,7 +52,7 @@ var sandboxes = []string{"gvisor", "runsc", "kata", "firecracker", "hypervisor",
 
 func sandboxRuntime(r *check.Run) {
 	if len(r.Settings.UntrustedSelector) == 0 {
-		r.Unknown("", "which workloads are risky: none are declared (untrustedSelector)")
+		r.Unknown("", "which workloads are risky: none are declared (workloads.untrusted in .gabion.yaml)")
 		return
 	}
 	handlers := map[string]*nodev1.RuntimeClass{}

@@ -23,7 +23,7 @@ var SELinuxOptions = &check.Check{
 	Remedy:         "leave user and role out, and the type to the runtime's confined default",
 	Needs:          []evidence.Fact{evidence.Workloads},
 	Leaves:         check.Rest{What: "whether the nodes enforce SELinux", To: []guide.Evidence{guide.Host}},
-	Run:            pods(everyPod, seLinuxOptions),
+	Run:            pods(seLinuxPods, seLinuxOptions),
 }
 
 const seLinuxOptionsDoc = `An SELinux label confines a process only if its type does. The runtime's own types
@@ -41,6 +41,11 @@ anything: it is what keeps pods apart.
         seLinuxOptions:
           level: "s0:c123,c456"
 `
+
+// seLinuxPods are the pods that SELinux could confine, and those that say how.
+func seLinuxPods(s check.Settings, w *evidence.Workload) bool {
+	return asksForSELinux(w) || linuxPods(s, w) && !asksForAppArmor(s.Version, w)
+}
 
 func seLinuxOptions(s *check.Scan, w *evidence.Workload) (problems []check.Problem) {
 	if o := podContext(w).SELinuxOptions; o != nil {

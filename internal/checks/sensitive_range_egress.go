@@ -29,7 +29,7 @@ const sensitiveRangeEgressDoc = `A database or an internal service beside the cl
 addresses. Then every pod that can connect to it is a way to it.
 
 Which networks are sensitive nobody can tell from objects: declare them, with a
-name, as sensitiveRanges in the configuration. Looked at is each workload: it must
+name, as network.sensitive in the configuration. Looked at is each workload: it must
 not be able to open a connection to any address of a range. It can when no policy
 isolates its egress, when it is on the node's network, or when a rule admits an
 address of the range: through a block that holds it after the exceptions, or by
@@ -43,7 +43,7 @@ name resolution. A workload that needs the network gets an exception.
 
 func sensitiveRangeEgress(r *check.Run) {
 	if len(r.Settings.SensitiveRanges) == 0 {
-		r.Unknown("", "no sensitive networks are declared: name them as sensitiveRanges in the configuration")
+		r.Unknown("", "no sensitive networks are declared (network.sensitive in .gabion.yaml)")
 		return
 	}
 	ranges := map[string]netip.Prefix{}

@@ -39,8 +39,11 @@ needs an exception.
 `
 
 func systemNamespace(r *check.Run) {
+	assumed := 0
 	for _, w := range r.Workloads {
 		switch {
+		case w.NamespaceAssumed:
+			assumed++
 		case !isSystemNamespace(w.Namespace) || isSystemPart(w):
 			r.Judge(w.Ref, nil)
 		default:
@@ -50,5 +53,8 @@ func systemNamespace(r *check.Run) {
 				Message: fmt.Sprintf("%s %q runs in the system namespace %s and is no known part of the cluster", w.Kind, w.Name, w.Namespace),
 			}})
 		}
+	}
+	if assumed > 0 {
+		r.Unknown("", fmt.Sprintf("%d workloads name no namespace: the one they get is chosen when they are applied (--namespace)", assumed))
 	}
 }

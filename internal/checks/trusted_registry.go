@@ -26,7 +26,7 @@ var TrustedRegistry = &check.Check{
 
 const trustedRegistryDoc = `Whoever can replace an image runs code in the cluster, so the guide asks to build
 on and run images from trusted repositories only. Which ones those are is for
-you to say, in the setting trustedRegistries; without it the row is not
+you to say, in the setting images.trusted; without it the row is not
 evaluated.
 
 The image of every container and of every image volume is judged. An entry is a
@@ -45,7 +45,7 @@ An admission policy with the same list keeps others out for good.
 
 func trustedRegistry(r *check.Run) {
 	if len(r.Settings.TrustedRegistries) == 0 {
-		r.Unknown("", "which registries are trusted: none are configured (trustedRegistries)")
+		r.Unknown("", "which registries are trusted: none are configured (images.trusted in .gabion.yaml)")
 		return
 	}
 	trusted := make([]string, len(r.Settings.TrustedRegistries))

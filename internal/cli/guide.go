@@ -53,13 +53,15 @@ func newGuide(env Env) *cobra.Command {
 			if !ok {
 				return usagef("no recommendation %q%s", args[0], didYouMean(args[0], recommendationIDs()))
 			}
-			return showRecommendation(env.Stdout, r)
+			return env.writeHelp(recommendationHelp(r))
 		},
 	})
 	return cmd
 }
 
-func showRecommendation(w io.Writer, r guide.Recommendation) error {
+// recommendationHelp is the help of a row with the rules that serve it, in
+// Markdown.
+func recommendationHelp(r guide.Recommendation) string {
 	var b strings.Builder
 	b.WriteString(strings.TrimRight(r.Help(), "\n") + "\n")
 	if served := serving(r.ID); len(served) > 0 {
@@ -68,8 +70,7 @@ func showRecommendation(w io.Writer, r guide.Recommendation) error {
 			fmt.Fprintf(&b, "- `%s`: %s\n", c.ID, c.Title)
 		}
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.String()
 }
 
 func serving(id string) (list []*check.Check) {
@@ -107,14 +108,13 @@ func newExplain(env Env) *cobra.Command {
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			if r, ok := guide.Find(args[0]); ok {
-				return showRecommendation(env.Stdout, r)
+				return env.writeHelp(recommendationHelp(r))
 			}
 			c, ok := checks.Find(args[0])
 			if !ok {
 				return usagef("no recommendation or rule %q%s", args[0], didYouMean(args[0], append(recommendationIDs(), ruleIDs()...)))
 			}
-			_, err := io.WriteString(env.Stdout, explainRule(c))
-			return err
+			return env.writeHelp(explainRule(c))
 		},
 	}
 }

@@ -45,12 +45,14 @@ type row struct {
 	evaluated check.IDs
 	failed    check.IDs
 	open      []string // reasons why the answer is not whole
+	unread    bool     // one of them is that something could not be read
 	findings  int
 	excepted  int // of the findings
 }
 
 // Run judges a snapshot. The report has no times and no tool: the caller knows them.
 func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o Options) (*report.Report, error) {
+	snap = withContradictions(snap)
 	scan := check.NewScan(snap, o.Settings)
 	severities := newSeverityContext(scan)
 	rows := map[string]*row{}
@@ -89,8 +91,10 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 		c.Run(run)
 		rw := rows[c.Recommendation]
 		rw.rules++
-		rw.evaluated.AddAll(run.Evaluated)
-		rw.open = append(rw.open, unknown(run, snap, c)...)
+		rw.evaluated.AddAll(selected(run.Evaluated, snap, o.Selector))
+		gaps := unread(snap, c)
+		rw.unread = rw.unread || len(gaps) > 0
+		rw.open = slices.Concat(rw.open, unknown(run, c), gaps)
 		for _, failure := range run.Failures {
 			add(rw, c.ID, c.Recommendation, c.Severity, c.Remedy, failure.Ref, failure.Problem)
 		}
@@ -113,9 +117,31 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 	return rep, nil
 }
 
-// unknown gathers why a check's answer is not whole: what it said itself, what
-// no object shows, and the gaps in the facts that it needs.
-func unknown(run *check.Run, snap *evidence.Snapshot, c *check.Check) []string {
+// withContradictions adds to what could not be seen what is written in two ways.
+func withContradictions(snap *evidence.Snapshot) *evidence.Snapshot {
+	whole := *snap
+	whole.Gaps = slices.Concat(snap.Gaps, snap.Contradictions())
+	return &whole
+}
+
+// selected are the objects that are reported about. A row that none of them is in
+// has nothing to pass by.
+func selected(evaluated check.IDs, snap *evidence.Snapshot, selector func(*evidence.Ref) bool) check.IDs {
+	if selector == nil {
+		return evaluated
+	}
+	var ids check.IDs
+	for _, ref := range snap.Objects {
+		if evaluated.Has(ref.ID) && selector(ref) {
+			ids.Add(ref.ID)
+		}
+	}
+	return ids
+}
+
+// unknown gathers why a check's answer is not whole: what it said itself, and
+// what no object shows.
+func unknown(run *check.Run, c *check.Check) []string {
 	var open []string
 	for _, u := range run.Unknowns {
 		if u.Scope == "" {
@@ -127,12 +153,15 @@ func unknown(run *check.Run, snap *evidence.Snapshot, c *check.Check) []string {
 	if c.Leaves.What != "" && run.Evaluated.Len() > 0 {
 		open = append(open, c.Leaves.What+": needs "+strings.Join(flagged(c.Leaves.To), " and "))
 	}
+	return open
+}
+
+// unread says what could not be read of the facts that a check needs.
+func unread(snap *evidence.Snapshot, c *check.Check) []string {
+	var open []string
 	for _, g := range snap.Gaps {
-		for _, need := range c.Needs {
-			if g.Touches(need, "") {
-				open = append(open, "not read: "+g.Reason)
-				break
-			}
+		if slices.ContainsFunc(c.Needs, func(f evidence.Fact) bool { return g.Touches(f, "") }) {
+			open = append(open, "not read: "+g.Reason)
 		}
 	}
 	return open
@@ -164,7 +193,7 @@ func (rw *row) answer(rec guide.Recommendation, attestations []Attestation, toda
 			a.Status, a.Reason = report.Manual, "only a person can state it: put a dated attestation into .gabion.yaml"
 		}
 	}
-	if rw.findings == rw.excepted {
+	if rw.findings == rw.excepted && !rw.unread {
 		attest(&a, rec, attestations, today)
 	}
 	return a

@@ -222,6 +222,7 @@ func TestAttestations(t *testing.T) {
 		{"pass", func(a *engine.Attestation) { a.Recommendation = "UPG-05" }, report.Pass},
 		{"fail", func(a *engine.Attestation) { a.Recommendation, a.Status = "UPG-05", "fail" }, report.Fail},
 		{"expired", func(a *engine.Attestation) { a.Recommendation, a.Expires = "UPG-05", "2026-04-30" }, report.Manual},
+		{"not yet", func(a *engine.Attestation) { a.Recommendation, a.Date = "UPG-05", "2026-05-02" }, report.Manual},
 		{"evidence decides the row", func(a *engine.Attestation) { a.Recommendation = "POD-05" }, report.Fail},
 		{"evidence could decide the row", func(a *engine.Attestation) { a.Recommendation = "CP-02" }, report.NotEvaluated},
 	} {
@@ -280,5 +281,61 @@ func TestSeverityInContext(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What no object shows keeps a row from passing once there is something to ask
+// it of, and a person may answer it; but not for what could not be read.
+func TestLeaves(t *testing.T) {
+	exposed := &check.Check{
+		ID: "exposed", Title: "exposed", Doc: "A test.", Recommendation: "WRK-01", Severity: guide.Low, Remedy: "hide it",
+		Needs:  []evidence.Fact{evidence.Workloads},
+		Leaves: check.Rest{What: "how the networks are filtered", To: []guide.Evidence{guide.Cluster, guide.Attestation}},
+		Run: check.Workloads(func(_ *check.Scan, w *evidence.Workload) []check.Problem {
+			if w.Name == "bad" {
+				return []check.Problem{{Message: "exposed"}}
+			}
+			return nil
+		}),
+	}
+	gap := []evidence.Gap{{Fact: evidence.Workloads, Reason: "x.yaml:3: broken"}}
+	attested := []engine.Attestation{{Recommendation: "WRK-01", Status: "pass", Statement: "filtered", By: "ana", Date: "2026-01-02"}}
+	for _, test := range []struct {
+		name         string
+		workload     string
+		gaps         []evidence.Gap
+		attestations []engine.Attestation
+		want         report.Status
+		reason       string
+	}{
+		{"good", "good", nil, nil, report.NotEvaluated, "how the networks are filtered: needs the live cluster's API (--cluster) and a dated statement"},
+		{"bad", "bad", nil, attested, report.Fail, "how the networks are filtered"},
+		{"nothing to ask it of", "", nil, nil, report.NotApplicable, ""},
+		{"attested", "good", nil, attested, report.Pass, "attested by ana"},
+		{"attested, and a file was not read", "good", gap, attested, report.NotEvaluated, "x.yaml:3"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			snap := &evidence.Snapshot{Gaps: test.gaps}
+			if test.workload != "" {
+				workload(snap, test.workload, "image", nil)
+			}
+			got := row(t, run(t, snap, engine.Options{Attestations: test.attestations}, exposed), "WRK-01")
+			if got.Status != test.want || !strings.Contains(got.Reason, test.reason) {
+				t.Errorf("got %s (%s), want %s (%s)", got.Status, got.Reason, test.want, test.reason)
+			}
+		})
+	}
+}
+
+// A row passes by objects that are reported about, not by those left out.
+func TestSelector(t *testing.T) {
+	for name, want := range map[string]report.Status{"web": report.Pass, "db": report.Fail, "typo": report.NotApplicable} {
+		snap := &evidence.Snapshot{}
+		workload(snap, "web", "good", nil)
+		workload(snap, "db", "bad", nil)
+		selector := func(ref *evidence.Ref) bool { return ref.Name == name }
+		if got := row(t, run(t, snap, engine.Options{Selector: selector}, bad), "POD-05"); got.Status != want {
+			t.Errorf("only %q: %s (%s), want %s", name, got.Status, got.Reason, want)
+		}
 	}
 }

@@ -16,14 +16,16 @@ import (
 // findings gathers the findings of one run. There may be many times more than
 // there are objects, and most of their texts are the same: these are kept once.
 type findings struct {
-	list  []report.Finding
-	texts map[string]string
-	rows  map[string]int // place of a recommendation in the ledger
-	rank  map[string]guide.Severity
+	// chunks hold them until they are sorted: a list that grows by copying would
+	// be, with its copy, the largest thing in memory.
+	chunks [][]report.Finding
+	texts  map[string]string
+	rows   map[string]int // place of a recommendation in the ledger
+	rank   map[string]guide.Severity
 }
 
 func newFindings() *findings {
-	f := &findings{list: []report.Finding{}, texts: map[string]string{}, rows: map[string]int{}, rank: map[string]guide.Severity{}}
+	f := &findings{texts: map[string]string{}, rows: map[string]int{}, rank: map[string]guide.Severity{}}
 	for i, rec := range guide.All() {
 		f.rows[rec.ID], f.rank[rec.ID] = i+1, rec.Severity
 	}
@@ -39,7 +41,7 @@ func (fs *findings) once(s string) string {
 	return s
 }
 
-// add makes a finding of a problem. The pointer is good until the next call.
+// add makes a finding of a problem.
 func (fs *findings) add(rule, recommendation string, severity guide.Severity, remedy string, ref *evidence.Ref, p check.Problem) *report.Finding {
 	at := ref.Position(p.Path)
 	f := report.Finding{
@@ -59,19 +61,33 @@ func (fs *findings) add(rule, recommendation string, severity guide.Severity, re
 	if row, ok := fs.rank[recommendation]; ok && f.Severity != row && f.SeverityReason == "" {
 		f.SeverityReason = fs.once(fmt.Sprintf("rule %s ranks %s within %s (%s)", rule, f.Severity, recommendation, row))
 	}
-	fs.list = append(fs.list, f)
-	return &fs.list[len(fs.list)-1]
+	last := len(fs.chunks) - 1
+	if last < 0 || len(fs.chunks[last]) == chunkSize {
+		fs.chunks = append(fs.chunks, make([]report.Finding, 0, chunkSize))
+		last++
+	}
+	fs.chunks[last] = append(fs.chunks[last], f)
+	return &fs.chunks[last][len(fs.chunks[last])-1]
 }
+
+// chunkSize is how many findings are kept together.
+const chunkSize = 1024
+
+func (fs *findings) at(i int32) *report.Finding { return &fs.chunks[i/chunkSize][i%chunkSize] }
 
 // sorted puts the worst first, then in the order of the ledger, then by object
 // and place.
 func (fs *findings) sorted() []report.Finding {
-	order := make([]int32, len(fs.list))
+	n := 0
+	for _, c := range fs.chunks {
+		n += len(c)
+	}
+	order := make([]int32, n)
 	for i := range order {
 		order[i] = int32(i)
 	}
 	slices.SortStableFunc(order, func(x, y int32) int {
-		a, b := &fs.list[x], &fs.list[y]
+		a, b := fs.at(x), fs.at(y)
 		return cmp.Or(
 			cmp.Compare(b.Severity, a.Severity),
 			cmp.Compare(fs.rows[a.Recommendation], fs.rows[b.Recommendation]),
@@ -84,29 +100,12 @@ func (fs *findings) sorted() []report.Finding {
 			cmp.Compare(a.Path, b.Path),
 		)
 	})
-	permute(fs.list, order)
-	return fs.list
-}
-
-// permute puts list[order[i]] at i, in place: a second list of findings would be
-// the largest thing in memory.
-func permute(list []report.Finding, order []int32) {
-	for start := range order {
-		if order[start] < 0 {
-			continue
-		}
-		first, i := list[start], start
-		for {
-			from := int(order[i])
-			order[i] = -1
-			if from == start {
-				list[i] = first
-				break
-			}
-			list[i] = list[from]
-			i = from
-		}
+	list := make([]report.Finding, n)
+	for i, from := range order {
+		list[i] = *fs.at(from)
 	}
+	fs.chunks = nil
+	return list
 }
 
 // Fingerprint identifies a fault of an object. It depends on neither the line,

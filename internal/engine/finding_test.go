@@ -2,30 +2,37 @@ package engine
 
 import (
 	"math/rand/v2"
-	"slices"
 	"testing"
 
+	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
-	"github.com/gabion-k8s/gabion/internal/report"
+	"github.com/gabion-k8s/gabion/internal/guide"
 )
 
-func TestPermute(t *testing.T) {
-	for n := range 60 {
-		list, order := make([]report.Finding, n), make([]int32, n)
-		for i, p := range rand.Perm(n) {
-			list[i].Location.Line = i
-			order[i] = int32(p)
+// However many there are, and in whatever order they come, the worst stand first
+// and none is lost.
+func TestSorted(t *testing.T) {
+	for _, n := range []int{0, 1, chunkSize - 1, chunkSize, chunkSize + 1, 3*chunkSize + 7} {
+		fs := newFindings()
+		ref := &evidence.Ref{APIVersion: "v1", Kind: "Pod", Name: "p"}
+		seen := map[string]bool{}
+		for i := range n {
+			path := evidence.NewPath("spec").Index(i, "")
+			fs.add("r", "POD-05", guide.Severity(rand.IntN(5)+1), "", ref, check.Problem{Path: path})
+			seen[path.String()] = true
 		}
-		var want, got []int
-		for _, from := range order {
-			want = append(want, int(from))
+		list := fs.sorted()
+		if list == nil || len(list) != n {
+			t.Fatalf("%d findings of %d", len(list), n)
 		}
-		permute(list, order)
 		for i := range list {
-			got = append(got, list[i].Location.Line)
+			delete(seen, list[i].Path)
+			if i > 0 && list[i].Severity > list[i-1].Severity {
+				t.Fatalf("finding %d of %d ranks above the one before", i, n)
+			}
 		}
-		if !slices.Equal(got, want) {
-			t.Fatalf("permute: got %v, want %v", got, want)
+		if len(seen) > 0 {
+			t.Fatalf("%d of %d findings are lost", len(seen), n)
 		}
 	}
 }

@@ -47,6 +47,14 @@ type Block struct {
 
 func newPolicy(o *evidence.Object[networkingv1.NetworkPolicy]) (*Policy, error) {
 	spec := &o.Value.Spec
+	if o.APIVersion != networkingv1.SchemeGroupVersion.String() {
+		return nil, fmt.Errorf("apiVersion %s is not served", o.APIVersion)
+	}
+	for _, d := range spec.PolicyTypes {
+		if d != networkingv1.PolicyTypeIngress && d != networkingv1.PolicyTypeEgress {
+			return nil, fmt.Errorf("policyTypes: %q is none", d)
+		}
+	}
 	pods, err := metav1.LabelSelectorAsSelector(&spec.PodSelector)
 	if err != nil {
 		return nil, fmt.Errorf("podSelector: %w", err)
@@ -152,13 +160,38 @@ func (r *Rule) PeerPath(i int) evidence.Path {
 // String names the rule: NetworkPolicy shop/web, spec.egress[0].
 func (r *Rule) String() string { return r.Policy.String() + ", " + r.Path().String() }
 
-// Open reports whether the rule allows all traffic of its direction: no limit on
-// ports, and either no peers or every IPv4 or every IPv6 address.
+// Open reports whether the rule allows all traffic of its direction: every TCP port,
+// and either no peers or every IPv4 or every IPv6 address.
 func (r *Rule) Open() bool {
-	if len(r.Ports) > 0 {
+	if len(r.Ports) > 0 && !slices.ContainsFunc(r.Ports, everyPort) {
 		return false
 	}
-	return len(r.Peers) == 0 || slices.ContainsFunc(r.Blocks, func(b Block) bool { return b.CIDR.Bits() == 0 && len(b.Except) == 0 })
+	if len(r.Peers) == 0 {
+		return true
+	}
+	var whole []netip.Prefix
+	for _, b := range r.Blocks {
+		if len(b.Except) == 0 {
+			whole = append(whole, b.CIDR)
+		}
+	}
+	return covered(everyIPv4, whole) || covered(everyIPv6, whole)
+}
+
+var (
+	everyIPv4 = netip.MustParsePrefix("0.0.0.0/0")
+	everyIPv6 = netip.MustParsePrefix("::/0")
+)
+
+// everyPort reports whether a rule is not limited by its entry for TCP.
+func everyPort(p networkingv1.NetworkPolicyPort) bool {
+	switch {
+	case p.Protocol != nil && *p.Protocol != corev1.ProtocolTCP:
+		return false
+	case p.Port == nil:
+		return true
+	}
+	return p.Port.Type == intstr.Int && p.Port.IntVal <= 1 && p.EndPort != nil && *p.EndPort == 65535
 }
 
 // Internet reports whether the rule allows addresses without naming any: no

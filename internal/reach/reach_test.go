@@ -262,7 +262,7 @@ func TestIsolationOracle(t *testing.T) {
 				}
 			}
 			np.Spec.Egress = make([]networkingv1.NetworkPolicyEgressRule, random.Intn(2))
-			snap.Add(&evidence.Ref{Namespace: pick("a", "b"), Name: fmt.Sprint(i)}, np)
+			snap.Add(&evidence.Ref{APIVersion: "networking.k8s.io/v1", Namespace: pick("a", "b"), Name: fmt.Sprint(i)}, np)
 		}
 		ingress, egress := NewIndex(snap).Isolation(w)
 		for _, c := range []struct {
@@ -383,4 +383,39 @@ func TestExposed(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+}
+
+func TestOpen(t *testing.T) {
+	for rule, want := range map[string]bool{
+		"{}":                         true,
+		"{ports: [{port: 53}]}":      false,
+		"{ports: [{protocol: UDP}]}": false,
+		"{ports: [{protocol: TCP}]}": true,
+		"{ports: [{port: 53}, {port: 1, endPort: 65535}]}":                     true,
+		"{ports: [{port: 1024, endPort: 65535}]}":                              false,
+		"{to: [{podSelector: {}}]}":                                            false,
+		"{to: [{ipBlock: {cidr: 0.0.0.0/0}}]}":                                 true,
+		"{to: [{ipBlock: {cidr: '::/0'}}]}":                                    true,
+		"{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8]}}]}":           false,
+		"{to: [{ipBlock: {cidr: 0.0.0.0/1}}]}":                                 false,
+		"{to: [{ipBlock: {cidr: 0.0.0.0/1}}, {ipBlock: {cidr: 128.0.0.0/1}}]}": true,
+	} {
+		snap := load(t, "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a, namespace: b}\nspec: {podSelector: {}, policyTypes: [Egress], egress: ["+rule+"]}\n")
+		if got := NewIndex(snap).Policies("b")[0].Open(networkingv1.PolicyTypeEgress) != nil; got != want {
+			t.Errorf("%s: open %v, want %v", rule, got, want)
+		}
+	}
+}
+
+// What the API server refuses protects nobody: what holds instead is not known.
+func TestRefused(t *testing.T) {
+	for _, policy := range []string{
+		"apiVersion: networking.k8s.io/v1beta1\nkind: NetworkPolicy\nmetadata: {name: a, namespace: b}\nspec: {podSelector: {}, policyTypes: [Ingress, Egress]}\n",
+		"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a, namespace: b}\nspec: {podSelector: {}, policyTypes: [Ingress, Egress, Both]}\n",
+	} {
+		x := NewIndex(load(t, policy))
+		if len(x.Policies("b")) != 0 || x.Unread("b") == "" {
+			t.Errorf("taken for a policy:\n%s", policy)
+		}
+	}
 }

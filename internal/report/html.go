@@ -70,7 +70,7 @@ type htmlPage struct {
 	Title                           string
 	Refs                            htmlList[string]
 	Tool, Guide, Kubernetes         string
-	Date, Started, Took             string
+	Started, Took                   string
 	Rows, Failed, Open, Manual      int
 	Statuses                        []htmlStatus
 	Severities                      []htmlSeverity
@@ -175,9 +175,14 @@ type htmlGroup struct {
 	Findings []*htmlFinding
 }
 
-// An htmlRemedy is what all findings of a rule have in common.
+// An htmlRemedy is what all findings of some rules have in common.
 type htmlRemedy struct {
-	Rule, Summary string
+	Summary string // "" when each finding has its own
+	Rules   []htmlRule
+}
+
+type htmlRule struct {
+	ID string
 	// Explain is set when `gabion explain` knows the rule.
 	Explain bool
 }
@@ -246,10 +251,9 @@ func (b *htmlPageBuilder) head(p *htmlPage) {
 	if p.Refs.Total > 1 {
 		target += fmt.Sprintf(" and %d more", p.Refs.Total-1)
 	}
-	p.Date = b.r.StartedAt.UTC().Format(time.DateOnly)
 	p.Started = b.r.StartedAt.UTC().Format("2 January 2006, 15:04:05 UTC")
 	p.Took = b.r.FinishedAt.Sub(b.r.StartedAt).Round(time.Millisecond).String()
-	p.Title = fmt.Sprintf("Gabion report: %s, %s", target, p.Date)
+	p.Title = fmt.Sprintf("Gabion report: %s, %s", target, b.r.StartedAt.UTC().Format(time.DateOnly))
 }
 
 func htmlStatuses(s Summary) []htmlStatus {
@@ -470,14 +474,20 @@ func (b *htmlPageBuilder) remedies(row *htmlRow, views map[*Finding]*htmlFinding
 		}
 	}
 	for _, id := range rules {
-		remedy := htmlRemedy{Rule: htmlClean(id), Explain: true}
+		text := ""
 		if same[id] {
-			remedy.Summary = htmlClean(summary[id])
+			text = htmlClean(summary[id])
 		}
+		n := slices.IndexFunc(row.Remedies, func(r htmlRemedy) bool { return r.Summary == text })
+		if n < 0 {
+			n = len(row.Remedies)
+			row.Remedies = append(row.Remedies, htmlRemedy{Summary: text})
+		}
+		rule := htmlRule{ID: htmlClean(id), Explain: true}
 		if b.o.Rules != nil {
-			_, _, remedy.Explain = b.o.Rules(id)
+			_, _, rule.Explain = b.o.Rules(id)
 		}
-		row.Remedies = append(row.Remedies, remedy)
+		row.Remedies[n].Rules = append(row.Remedies[n].Rules, rule)
 	}
 }
 

@@ -268,7 +268,7 @@ func TestBadPaths(t *testing.T) {
 func TestNothingToRead(t *testing.T) {
 	t.Chdir(t.TempDir())
 	err := Read(context.Background(), &evidence.Snapshot{}, Options{Paths: []string{"a", "b*"}})
-	if want := "no such file or folder: a: no such file or directory; b*: the pattern matches nothing"; !errors.Is(err, ErrNothing) || err.Error() != want {
+	if want := "nothing to read: a: no such file or directory; b*: the pattern matches nothing"; !errors.Is(err, ErrNothing) || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -395,6 +395,69 @@ func TestChartForms(t *testing.T) {
 			if got != want || len(snap.Workloads) != 1 {
 				t.Errorf("%s in namespace %q: got\n%swant\n%s", path, namespace, got, want)
 			}
+		}
+	}
+}
+
+// Charts that ask for themselves with ever new values come to an end.
+func TestEndlessApplications(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "chart/Chart.yaml", "apiVersion: v2\nname: c\nversion: 1.0.0\n")
+	write(t, "chart/values.yaml", "name: x\n")
+	write(t, "chart/templates/app.yaml", `{{ range list "a" "b" "c" }}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: {{ $.Values.name }}{{ . }}}
+spec: {source: {path: chart, helm: {valuesObject: {name: {{ $.Values.name }}{{ . }}}}}}
+{{ end }}
+`)
+	snap := &evidence.Snapshot{}
+	check(t, Read(context.Background(), snap, Options{Paths: []string{"."}}))
+	sound(t, snap)
+	got := describe(snap)
+	if len(snap.Sources) > maxRenderings+1 || !strings.Contains(got, "each by the one before") || !strings.Contains(got, "is not rendered: 2000 things") {
+		t.Errorf("%d sources, %d objects", len(snap.Sources), len(snap.Objects))
+	}
+}
+
+// An object cannot ask for what is outside of the folders that were named.
+func TestAskedOutside(t *testing.T) {
+	outside := t.TempDir()
+	t.Chdir(outside)
+	write(t, "secret/cm.yaml", strings.ReplaceAll(good, "good", "secret"))
+	write(t, "secret/values.yaml", "name: secret\n")
+	t.Chdir(t.TempDir())
+	chart(t, "")
+	write(t, "chart/templates/name.yaml", strings.ReplaceAll(good, "good", "'{{ .Values.name }}{{ .Values.text }}'"))
+	check(t, os.Symlink(filepath.Join(outside, "secret"), "link"))
+	check(t, os.Symlink(filepath.Join(outside, "secret", "values.yaml"), "chart/more.yaml"))
+	app := "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: a}\nspec: {source: %s}\n---\n"
+	write(t, "apps/apps.yaml", fmt.Sprintf(app, "{path: link}")+fmt.Sprintf(app, "{path: '"+filepath.Join(outside, "secret")+"'}")+
+		fmt.Sprintf(app, "{path: chart, helm: {valueFiles: [/link/values.yaml], fileParameters: [{name: text, path: ../link/cm.yaml}]}}"))
+	snap := read(t, ".")
+	if got := describe(snap); strings.Contains(got, "secret\n") || strings.Contains(got, "/secret ") || strings.Count(got, "  opaque: ") != 4 {
+		t.Error(got)
+	}
+}
+
+// A chart that an Application renders is rendered once, but when the user names it
+// with values of his own.
+func TestNamedChart(t *testing.T) {
+	t.Chdir(t.TempDir())
+	chart(t, "")
+	write(t, "chart/apps/app.yaml", "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: a}\nspec: {source: {path: ., repoURL: 'https://example.com/x'}}\n")
+	write(t, "chart/.git/config", "[remote \"origin\"]\n\turl = git@example.com:x.git\n")
+	for _, test := range []struct {
+		set  []string
+		want int
+	}{{nil, 1}, {[]string{"a=b"}, 2}} {
+		snap := &evidence.Snapshot{}
+		o := Options{Paths: []string{"chart"}}
+		o.Helm.Set = test.set
+		check(t, Read(context.Background(), snap, o))
+		if len(snap.ConfigMaps) != test.want {
+			t.Errorf("--set %v: want the chart's object %d times, got\n%s", test.set, test.want, describe(snap))
 		}
 	}
 }

@@ -24,7 +24,7 @@ func (r *reader) addChart(of item) *unit {
 // is something to show for it.
 func (r *reader) chart(u *unit, s setting) bool {
 	path := u.of.name
-	if !u.asked && r.claimed[u.of.real] || r.ctx.Err() != nil {
+	if r.replaced(u) || r.ctx.Err() != nil {
 		return false
 	}
 	r.say(path)

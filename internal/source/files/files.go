@@ -36,7 +36,7 @@ type Options struct {
 }
 
 // ErrNothing means that none of the paths exists: there was nothing to judge.
-var ErrNothing = errors.New("no such file or folder")
+var ErrNothing = errors.New("nothing to read")
 
 // Read adds what the paths hold to a snapshot. It fails only when there is
 // nothing to judge at all; every other fault is recorded in the snapshot.
@@ -167,10 +167,19 @@ func (u *unit) warn(file, format string, args ...any) {
 
 func (r *reader) add(u *unit) { r.units = append(r.units, u) }
 
+// replaced reports whether a chart or an overlay was rendered as an object asks,
+// and so is not rendered for itself. A chart that the user names with values is
+// rendered with those as well.
+func (r *reader) replaced(u *unit) bool {
+	h := r.Helm
+	wanted := u.named && len(h.ValuesFiles)+len(h.Set)+len(h.SetString)+len(h.SetFile) > 0
+	return !u.asked && !wanted && r.claimed[u.of.real]
+}
+
 // merge puts what a unit holds into the snapshot, but for what was read as an
 // object asks.
 func (r *reader) merge(u *unit) {
-	if !u.asked && r.claimed[u.of.real] {
+	if r.replaced(u) {
 		return
 	}
 	names := map[string]bool{}

@@ -63,7 +63,7 @@ func (r *reader) folder(dir item) {
 		r.add(u)
 	}
 	for _, c := range t.charts {
-		r.addChart(c)
+		r.addChart(c).named = c.real == dir.real
 	}
 }
 

@@ -201,7 +201,7 @@ spec:
     path: ./a/../charts/web/
     helm:
       releaseName: r
-      namespace: n
+      namespace: own
       kubeVersion: "1.30"
       apiVersions: [v1]
       ignoreMissingValueFiles: true
@@ -245,7 +245,7 @@ func TestDecodeApplication(t *testing.T) {
 		t.Error(diff)
 	}
 	rel := r.Release
-	if r.Folder.Path != "charts/web" || r.Tool != Helm || r.Namespace != "shop" || rel.Name != "r" || rel.Namespace != "n" || rel.KubeVersion != "1.30" || !rel.IgnoreMissing {
+	if r.Folder.Path != "charts/web" || r.Tool != Helm || r.Namespace != "shop" || rel.Name != "r" || rel.Namespace != "own" || rel.KubeVersion != "1.30" || !rel.IgnoreMissing {
 		t.Errorf("got %+v", r)
 	}
 	if diff := cmp.Diff([]string{`p=1\,2`, "e=$ARGOCD_APP_NAME"}, rel.Set); diff != "" {

@@ -159,6 +159,22 @@ var clusterCustom = map[string]bool{
 	"cert-manager.io/ClusterIssuer":                       true,
 }
 
+// makers are custom kinds by which a controller installs what stands elsewhere, in
+// a chart or a repository. Those of Argo CD and Flux are followed instead.
+var makers = map[string]bool{
+	"helm.cattle.io/HelmChart":                   true,
+	"fleet.cattle.io/GitRepo":                    true,
+	"fleet.cattle.io/HelmOp":                     true,
+	"helm.crossplane.io/Release":                 true,
+	"addons.cluster.x-k8s.io/HelmChartProxy":     true,
+	"addons.cluster.x-k8s.io/ClusterResourceSet": true,
+	"kappctrl.k14s.io/App":                       true,
+	"packaging.carvel.dev/PackageInstall":        true,
+	"operators.coreos.com/Subscription":          true,
+	"olm.operatorframework.io/ClusterExtension":  true,
+	"helm.fluxcd.io/HelmRelease":                 true,
+}
+
 // configuration are the groups of files that have an apiVersion and a kind and
 // are read by a program from its disk: the API serves no such objects.
 var configuration = []string{

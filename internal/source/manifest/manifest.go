@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -158,6 +160,9 @@ func (r *Reader) decode(file string, doc yamldoc.Document) Result {
 			return failed(file, doc, evidence.NewPath("kind"), fmt.Sprintf("kind %q: the API has no such kind, %q is written with these capitals", doc.Kind, right))
 		}
 	}
+	if builtin && group == "" && doc.APIVersion != "v1" {
+		return failed(file, doc, evidence.NewPath("apiVersion"), fmt.Sprintf("%s is written in %s: the API has it in v1", doc.Kind, doc.APIVersion))
+	}
 	object, m, strict, err := typedObject(k, doc)
 	if err != nil {
 		return undecodable(file, doc, err)
@@ -170,7 +175,7 @@ func (r *Reader) decode(file string, doc yamldoc.Document) Result {
 		APIVersion: doc.APIVersion, Kind: doc.Kind, Name: name, Namespace: m.Namespace,
 		Labels: m.Labels, Annotations: m.Annotations, Outline: doc.Outline,
 	}
-	res := Result{Ref: ref, Object: object, Warnings: unknownFields(file, doc, strict)}
+	res := Result{Ref: ref, Object: object, Warnings: unknownFields(file, doc, object, strict)}
 	switch v := object.(type) {
 	case nil:
 		if !builtin {
@@ -196,6 +201,11 @@ func (r *Reader) decode(file string, doc yamldoc.Document) Result {
 	}
 	_, carriesPods := res.Object.([]*evidence.Workload)
 	r.assumeNamespace(ref, k.cluster, builtin, group, carriesPods)
+	if makers[group+"/"+doc.Kind] {
+		unseen := issueAt(file, doc, evidence.Path{}, ref.String()+": what it has others install is not among the files")
+		res.Opaque = append(res.Opaque, unseen)
+		res.Gaps = append(res.Gaps, evidence.Gap{Reason: unseen.String()})
+	}
 	if r.KeepJSON && ref.Kind != "Secret" {
 		ref.JSON = bytes.Clone(doc.JSON)
 	}
@@ -308,15 +318,21 @@ func undecodable(file string, doc yamldoc.Document, err error) Result {
 // unknownFields are fields that the API does not have. A server drops them, or
 // refuses the object when asked to be strict: either way the author believes in
 // something that is not there.
-func unknownFields(file string, doc yamldoc.Document, strict []error) []evidence.Issue {
+//
+// Old versions of a kind are decoded with the type of the newest, and may well
+// have fields that it has not: of them nothing is said.
+func unknownFields(file string, doc yamldoc.Document, object any, strict []error) []evidence.Issue {
+	if object == nil || path.Base(reflect.TypeOf(object).Elem().PkgPath()) != path.Base(doc.APIVersion) {
+		return nil
+	}
 	var issues []evidence.Issue
 	for _, err := range strict {
 		var f kjson.FieldError
 		if !errors.As(err, &f) {
 			continue
 		}
-		path := fieldPath(f.FieldPath())
-		issues = append(issues, issueAt(file, doc, path, fmt.Sprintf("%s has no field %s: the API server drops or refuses it", doc.Kind, path)))
+		at := fieldPath(f.FieldPath())
+		issues = append(issues, issueAt(file, doc, at, fmt.Sprintf("%s has no field %s: the API server drops or refuses it", doc.Kind, at)))
 	}
 	return issues
 }

@@ -229,17 +229,24 @@ func nextRoot(parser *yaml.Decoder) (root *yaml.Node, err error) {
 	return doc.Content[0], nil
 }
 
-// sniff returns the apiVersion and kind that a text seems to have.
+// sniff returns the apiVersion and kind that a text seems to have: none when it
+// gives several, for then it may be any of them.
 func sniff(chunk []byte) (apiVersion, kind string) {
+	var seen [2]string
 	for line := range bytes.Lines(chunk) {
-		if v, ok := bytes.CutPrefix(line, []byte("apiVersion:")); ok && apiVersion == "" {
-			apiVersion = plainValue(v)
-		}
-		if v, ok := bytes.CutPrefix(line, []byte("kind:")); ok && kind == "" {
-			kind = plainValue(v)
+		for i, key := range [...]string{"apiVersion:", "kind:"} {
+			v, ok := bytes.CutPrefix(line, []byte(key))
+			if !ok {
+				continue
+			}
+			if value := plainValue(v); seen[i] == "" {
+				seen[i] = value
+			} else if seen[i] != value {
+				return "", ""
+			}
 		}
 	}
-	return apiVersion, kind
+	return seen[0], seen[1]
 }
 
 // maxSniffed bounds what of a broken text is repeated elsewhere.
