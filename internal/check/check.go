@@ -283,6 +283,8 @@ func Validate(checks []*Check) error {
 			return fmt.Errorf("check %s: needs a severity", c.ID)
 		case c.Run == nil:
 			return fmt.Errorf("check %s: has nothing to run", c.ID)
+		case (c.Leaves.What == "") != (len(c.Leaves.To) == 0):
+			return fmt.Errorf("check %s: what it leaves open needs both a question and evidence", c.ID)
 		}
 		if _, ok := guide.Find(c.Recommendation); !ok {
 			return fmt.Errorf("check %s: recommendation %q is not in the ledger", c.ID, c.Recommendation)

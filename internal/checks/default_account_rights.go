@@ -30,10 +30,10 @@ const defaultAccountRightsDoc = `Every pod that names no ServiceAccount runs as 
 role bound to that account is given to all of them, those of tomorrow included.
 
 The subjects of every RoleBinding and ClusterRoleBinding are judged: a
-ServiceAccount named default, and the groups system:serviceaccounts and
+ServiceAccount named default, also under its user name
+system:serviceaccount:NAMESPACE:default, and the groups system:serviceaccounts and
 system:serviceaccounts:NAMESPACE, in which every default account is. What the API
-server itself puts there, marked with the label
-kubernetes.io/bootstrapping: rbac-defaults, is left out.
+server itself gives them is left out.
 
     subjects:
       - kind: ServiceAccount
@@ -41,13 +41,13 @@ kubernetes.io/bootstrapping: rbac-defaults, is left out.
         namespace: shop
 `
 
-func defaultAccountRights(_ *check.Scan, b *evidence.Binding) (problems []check.Problem) {
-	if b.Labels["kubernetes.io/bootstrapping"] == "rbac-defaults" {
+func defaultAccountRights(s *check.Scan, b *evidence.Binding) (problems []check.Problem) {
+	if bootstrapped(b.Ref) && onlyRights(s, b, issuerDiscovery) {
 		return nil
 	}
 	for i, s := range b.Subjects {
 		switch {
-		case s.Kind == rbacv1.ServiceAccountKind && s.Name == "default":
+		case s.Kind == rbacv1.ServiceAccountKind && s.Name == "default", isDefaultAccountUser(s):
 			problems = append(problems, check.Problem{
 				Message: fmt.Sprintf("%s %q is given to the default ServiceAccount", b.RoleRef.Kind, b.RoleRef.Name),
 			})
@@ -63,4 +63,13 @@ func defaultAccountRights(_ *check.Scan, b *evidence.Binding) (problems []check.
 		p.Value = s.Name
 	}
 	return problems
+}
+
+// issuerDiscovery is the role that the API server itself binds to all accounts.
+const issuerDiscovery = "system:service-account-issuer-discovery"
+
+// isDefaultAccountUser reports whether a subject is a default account under the
+// user name that the API server knows it by.
+func isDefaultAccountUser(s rbacv1.Subject) bool {
+	return s.Kind == rbacv1.UserKind && strings.HasPrefix(s.Name, "system:serviceaccount:") && strings.HasSuffix(s.Name, ":default")
 }

@@ -42,7 +42,7 @@ func defaultNamespace(r *check.Run) {
 	var first *evidence.Ref
 	judge := func(ref *evidence.Ref) {
 		switch {
-		case ref.Namespace == "" || madeByKubernetes(ref):
+		case ref.Namespace == "" || isSystemNamespace(ref.Namespace) || madeByKubernetes(ref):
 		case ref.NamespaceAssumed:
 			if assumed++; first == nil {
 				first = ref

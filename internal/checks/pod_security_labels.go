@@ -63,6 +63,9 @@ func podSecurityLabels(r *check.Run) {
 			r.Judge(sp.object.Ref, podSecurityLabel(r.Scan, sp.object))
 		}
 	}
+	if r.Evaluated.Len()+len(r.Unknowns) == 0 && len(r.Workloads) > 0 {
+		r.Unknown("", "no namespace that has to enforce a level is among the files")
+	}
 }
 
 func podSecurityLabel(s *check.Scan, ns *evidence.Object[corev1.Namespace]) []check.Problem {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gabion-k8s/gabion/internal/checks"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/policy"
 	"github.com/gabion-k8s/gabion/internal/source/files"
@@ -54,6 +55,11 @@ func loadPolicies(paths []string) (*policy.Set, error) {
 	set, err := policy.Load(list)
 	if err != nil {
 		return nil, fmt.Errorf("--policy: %w", err)
+	}
+	for _, name := range set.Names() {
+		if _, taken := checks.Find(name); taken {
+			return nil, fmt.Errorf("--policy: policy %q has the name of a rule; rename it", name)
+		}
 	}
 	return set, nil
 }

@@ -44,6 +44,7 @@ type scanOptions struct {
 	kubeVersion string // of Kubernetes, the rules to apply
 	color       string
 	quiet       bool
+	verbose     bool
 	helm        helm.Options
 	trust       bool
 }
@@ -91,10 +92,11 @@ Exit codes:
 	f.StringArrayVar(&o.helm.SetString, "set-string", nil, "charts: string value, as helm's --set-string")
 	f.StringArrayVar(&o.helm.SetFile, "set-file", nil, "charts: value from a file, as helm's --set-file")
 	f.StringVar(&o.helm.ReleaseName, "release-name", "", "charts: name of the release")
-	f.StringVar(&o.helm.KubeVersion, "kube-version", "", "charts: Kubernetes version that templates see")
+	f.StringVar(&o.helm.KubeVersion, "kube-version", "", "charts: Kubernetes version that templates see (default: that of --kubernetes-version)")
 	f.StringSliceVar(&o.helm.APIVersions, "api-versions", nil, "charts: API versions that templates see")
 	f.StringVar(&o.color, "color", "auto", "auto, always or never; NO_COLOR and CLICOLOR_FORCE are honoured")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress and no summary on standard error")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress on standard error")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "say on standard error what is read")
 	return cmd
 }
 
@@ -111,12 +113,15 @@ func runScan(ctx context.Context, env Env, o scanOptions, args []string) error {
 
 	started := env.Now()
 	snap := &evidence.Snapshot{}
-	watch := newProgress(env, o.quiet)
+	watch := newProgress(env, o.quiet, o.verbose)
 	read := files.Options{
 		Paths: paths, Stdin: env.Stdin, Helm: o.helm,
 		Manifest: manifest.Options{Namespace: o.namespace, KeepJSON: len(o.policies) > 0},
 	}
 	read.Helm.Namespace = o.namespace
+	if o.helm.KubeVersion == "" {
+		read.Helm.KubeVersion = "v" + plan.engine.Settings.Version.String() + ".0"
+	}
 	if watch != nil {
 		read.Progress = watch.say
 	}

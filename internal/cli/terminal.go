@@ -50,10 +50,11 @@ type progress struct {
 	done    chan struct{}
 }
 
-// newProgress returns nil when there is nobody to watch.
-func newProgress(env Env, quiet bool) *progress {
+// newProgress returns nil when there is nobody to watch. With verbose every step
+// gets a line of its own, whoever reads it.
+func newProgress(env Env, quiet, verbose bool) *progress {
 	columns, ok := env.Terminal(env.Stderr)
-	if !ok || quiet {
+	if !verbose && (!ok || quiet) {
 		return nil
 	}
 	p := &progress{w: env.Stderr, columns: columns, started: env.Now(), now: env.Now,
@@ -61,6 +62,10 @@ func newProgress(env Env, quiet bool) *progress {
 	go func() {
 		defer close(p.done)
 		for what := range p.lines {
+			if verbose {
+				fmt.Fprintf(p.w, "reading %s\n", strings.Map(printable, what))
+				continue
+			}
 			p.show(what)
 		}
 	}()

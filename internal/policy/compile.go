@@ -22,7 +22,7 @@ type programs struct {
 	validations cel.ConditionEvaluator
 	messages    cel.ConditionEvaluator
 	// fields are the fields that the validations speak of, as far as they name one.
-	fields []evidence.Path
+	fields [][]string
 	// authorizer is set when an expression asks the authorizer, and
 	// namespaceObject when one looks at the Namespace.
 	authorizer, namespaceObject bool
@@ -157,9 +157,9 @@ func clip(s string) string {
 var objectField = regexp.MustCompile(`(?:^|[^.\w])object((?:\.\??[A-Za-z_][A-Za-z0-9_]*)+)(\s*\()?`)
 
 // fieldOf is the one field of the object that an expression speaks of: the
-// deepest, when it names only that one and what leads to it. The path is empty
-// when it names several.
-func fieldOf(text string) evidence.Path {
+// deepest, when it names only that one and what leads to it. It is nil when it
+// names several.
+func fieldOf(text string) []string {
 	var deepest []string
 	for _, m := range objectField.FindAllStringSubmatch(text, -1) {
 		names := strings.Split(strings.TrimPrefix(strings.ReplaceAll(m[1], ".?", "."), "."), ".")
@@ -171,9 +171,9 @@ func fieldOf(text string) evidence.Path {
 			shorter, longer = longer, shorter
 		}
 		if !slices.Equal(shorter, longer[:len(shorter)]) {
-			return evidence.Path{}
+			return nil
 		}
 		deepest = longer
 	}
-	return evidence.NewPath(deepest...)
+	return deepest
 }

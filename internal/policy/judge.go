@@ -45,8 +45,15 @@ type judgement struct {
 
 	findings []engine.Extra
 	kept     map[string]int // place in findings by object, policy and rule
+	said     map[saying]int // place in findings of what was said of the objects themselves
 	states   []state        // by policy
 	guesses  map[string]string
+}
+
+// A saying is what a policy says of an object.
+type saying struct {
+	object          int // its Ref.ID
+	policy, message string
 }
 
 // A state is what is known of one policy during a judgement.
@@ -63,17 +70,26 @@ type tally struct {
 	first string
 }
 
-// Judge evaluates every policy on every object, as on its creation, and returns
-// what would be denied, warned of or audited, and a row for each file of
-// policies, whose warnings say what could not be judged and why. The objects need
-// their JSON (manifest.Options.KeepJSON). The error is that of the context.
+// Judge evaluates every policy on every object, as on its creation, and on the
+// pods that a controller would create for it, and returns what would be denied,
+// warned of or audited, and a row for each file of policies, whose warnings say
+// what could not be judged and why. The objects need their JSON
+// (manifest.Options.KeepJSON). The error is that of the context.
 func (s *Set) Judge(ctx context.Context, snap *evidence.Snapshot) ([]engine.Extra, []*evidence.Source, error) {
 	j, err := s.newJudgement(snap)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, ref := range snap.Objects {
-		if err := j.object(ctx, ref); err != nil {
+		if err := j.judge(ctx, j.newRequest(ref)); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, w := range snap.Workloads {
+		if isPod(w) {
+			continue
+		}
+		if err := j.judge(ctx, j.podRequest(w)); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -83,7 +99,7 @@ func (s *Set) Judge(ctx context.Context, snap *evidence.Snapshot) ([]engine.Extr
 func (s *Set) newJudgement(snap *evidence.Snapshot) (*judgement, error) {
 	j := &judgement{
 		set: s, namespaces: map[string]*corev1.Namespace{}, customs: map[schema.GroupKind]customKind{},
-		params: slices.Clone(s.params), kept: map[string]int{}, states: make([]state, len(s.policies)), guesses: map[string]string{},
+		params: slices.Clone(s.params), kept: map[string]int{}, said: map[saying]int{}, states: make([]state, len(s.policies)), guesses: map[string]string{},
 	}
 	var err error
 	if j.scheme, err = newScheme(); err != nil {
@@ -109,9 +125,8 @@ func (s *Set) newJudgement(snap *evidence.Snapshot) (*judgement, error) {
 	return j, nil
 }
 
-// object judges the creation of one object by every policy.
-func (j *judgement) object(ctx context.Context, ref *evidence.Ref) error {
-	r := j.newRequest(ref)
+// judge judges a request by every policy.
+func (j *judgement) judge(ctx context.Context, r *request) error {
 	if rules.IsExemptAdmissionConfigurationResource(r) {
 		return ctx.Err() // the API server asks no policy about policies
 	}
@@ -119,13 +134,13 @@ func (j *judgement) object(ctx context.Context, ref *evidence.Ref) error {
 		st := &j.states[i]
 		match, gvr, gvk := p.match.matches(r)
 		if match == no {
-			if r.guessed && p.match.namesGroup(ref.Group()) {
-				j.guesses[ref.Group()+"/"+ref.Kind] = r.GetResource().Resource
+			if r.guessed && p.match.namesGroup(r.ref.Group()) {
+				j.guesses[r.ref.Group()+"/"+r.ref.Kind] = r.GetResource().Resource
 			}
 			continue
 		}
 		if why := j.hindrance(p, st, match, r); why != "" {
-			st.skip(ref, why)
+			st.skip(r, why)
 			continue
 		}
 		for _, b := range p.bindings {
@@ -133,7 +148,7 @@ func (j *judgement) object(ctx context.Context, ref *evidence.Ref) error {
 			case no:
 				continue
 			case unknown:
-				st.skip(ref, namespaceUnknown(r))
+				st.skip(r, namespaceUnknown(r))
 				continue
 			}
 			j.bound(ctx, i, b, r, gvr, gvk)
@@ -150,6 +165,8 @@ func (j *judgement) hindrance(p *policy, st *state, match verdict, r *request) s
 	switch {
 	case st.stopped != "":
 		return st.stopped
+	case r.incomplete() != "":
+		return r.incomplete()
 	case match == unknown:
 		return namespaceUnknown(r)
 	case p.programs.authorizer:
@@ -164,13 +181,13 @@ func namespaceUnknown(r *request) string {
 	return fmt.Sprintf("the labels of namespace %q decide, and its object is not among what was read", r.GetNamespace())
 }
 
-func (s *state) skip(ref *evidence.Ref, why string) {
+func (s *state) skip(r *request, why string) {
 	if s.unknown == nil {
 		s.unknown = map[string]tally{}
 	}
 	t := s.unknown[why]
 	t.n++
-	t.first = cmp.Or(t.first, ref.String())
+	t.first = cmp.Or(t.first, r.String())
 	s.unknown[why] = t
 }
 
@@ -180,15 +197,15 @@ func (j *judgement) bound(ctx context.Context, i int, b *binding, r *request, gv
 	ignore := p.Spec.FailurePolicy != nil && *p.Spec.FailurePolicy == admissionregistrationv1.Ignore
 	failed := func(key, message string) {
 		if ignore {
-			st.skip(r.ref, "failurePolicy Ignore admits what cannot be judged: "+clip(message))
+			st.skip(r, "failurePolicy Ignore admits what cannot be judged: "+clip(message))
 			return
 		}
-		j.report(p, b, r, evidence.Path{}.Rooted(key), message)
+		j.report(p, b, r, nil, key, message)
 	}
 	params, denied, missing := j.paramsFor(p, b, r)
 	switch {
 	case missing != "":
-		st.skip(r.ref, missing)
+		st.skip(r, missing)
 		return
 	case denied != "":
 		failed("params", denied)
@@ -196,7 +213,7 @@ func (j *judgement) bound(ctx context.Context, i int, b *binding, r *request, gv
 	}
 	attr, err := r.as(j, gvk)
 	if err != nil {
-		st.skip(r.ref, err.Error())
+		st.skip(r, err.Error())
 		return
 	}
 	for _, param := range params {
@@ -215,7 +232,7 @@ func (j *judgement) bound(ctx context.Context, i int, b *binding, r *request, gv
 				failed(key, d.message)
 				continue
 			}
-			j.report(p, b, r, d.field.Rooted(key), d.message)
+			j.report(p, b, r, d.field, key, d.message)
 		}
 		st.charge(e)
 	}
@@ -249,8 +266,8 @@ type evaluation struct {
 
 // A decision is one reason to deny.
 type decision struct {
-	key     string // what tells the rule from the others of its policy
-	field   evidence.Path
+	key     string   // what tells the rule from the others of its policy
+	field   []string // of what is judged
 	message string
 	failed  bool // it could not be judged, rather than was found wrong
 }
@@ -295,7 +312,7 @@ func (e *evaluation) decide(ctx context.Context) []decision {
 		d := decision{key: strings.TrimSpace(v.Expression), field: e.policy.programs.fields[i]}
 		switch {
 		case r.Error != nil:
-			d.message, d.failed, d.field = r.Error.Error(), true, evidence.Path{}
+			d.message, d.failed, d.field = r.Error.Error(), true, nil
 		case messageErr != nil:
 			d.message, d.failed = fmt.Sprintf("failed messageExpression: %s", messageErr), true
 		case r.EvalResult == celtypes.True:
@@ -349,28 +366,41 @@ func message(v admissionregistrationv1.Validation, results []cel.EvaluationResul
 }
 
 // report adds a finding. What several bindings say of the same is one finding,
-// with the worst severity.
-func (j *judgement) report(p *policy, b *binding, r *request, path evidence.Path, message string) {
+// with the worst severity, and so is what a policy says of an object and once
+// more of its pods.
+func (j *judgement) report(p *policy, b *binding, r *request, field []string, key, message string) {
+	ref := r.subject()
+	if r.pods != nil {
+		key += "\x00pods\x00" + r.pods.PodPath.Key()
+	}
+	path := r.place(field).Rooted(key)
 	f := engine.Extra{
-		Rule: p.Name, Recommendation: p.recommendation, Ref: r.ref,
+		Rule: p.Name, Recommendation: p.recommendation, Ref: ref,
 		Severity: cmp.Or(b.severity, p.severity),
 		Problem: check.Problem{
-			Path: path, Message: message, SeverityReason: b.reason,
+			Path: path, Message: r.tell(message), SeverityReason: b.reason,
 			Remedy: cmp.Or(p.remedy, remedy(path)),
 		},
 	}
 	f.Problem.Severity = f.Severity
 	if p.unbound && f.Problem.SeverityReason == "" {
-		f.Problem.SeverityReason = "no binding was given: judged as if one denied everywhere"
+		f.Problem.SeverityReason = "no binding was given, without which a cluster does nothing: judged as if one denied everywhere"
 	}
-	key := fmt.Sprintf("%d\x00%s\x00%s", r.ref.ID, p.Name, path.Key())
-	at, seen := j.kept[key]
+	id, words := fmt.Sprintf("%d\x00%s\x00%s", ref.ID, p.Name, key), saying{ref.ID, p.Name, message}
+	at, seen := j.kept[id]
+	if !seen && r.pods != nil {
+		at, seen = j.said[words]
+	}
 	switch {
 	case !seen:
-		j.kept[key] = len(j.findings)
+		at = len(j.findings)
 		j.findings = append(j.findings, f)
 	case f.Severity > j.findings[at].Severity:
 		j.findings[at] = f
+	}
+	j.kept[id] = at
+	if r.pods == nil {
+		j.said[words] = at
 	}
 }
 

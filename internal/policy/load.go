@@ -256,9 +256,6 @@ func (l *loader) bind() {
 			ValidatingAdmissionPolicyBinding: &admissionregistrationv1.ValidatingAdmissionPolicyBinding{},
 			match:                            everything(),
 		}}
-		src := &l.set.sources[p.file]
-		src.Warnings = append(src.Warnings, evidence.Issue{File: src.Ref, Line: p.line,
-			Reason: fmt.Sprintf("policy %q has no binding, which in a cluster does nothing: judged as if one denied everywhere", p.Name)})
 	}
 }
 

@@ -2,7 +2,9 @@
 // ValidatingAdmissionPolicies: it foresees what a cluster with these policies
 // would say to the creation of every object. The language, its functions, cost
 // limits and evaluation are the API server's own; what is written here is how a
-// policy comes to an object: matching, bindings, parameters, failure policy.
+// policy comes to an object: matching, bindings, parameters, failure policy. The
+// pods that a controller would create are judged as well, in the object that
+// holds their template.
 //
 // It opens no file and asks no cluster. What only a server knows (who asks, what
 // webhooks changed, the authorizer, other API versions of an object) is not
@@ -109,10 +111,17 @@ func Load(files []File) (*Set, error) {
 	return l.set, nil
 }
 
-// Len is the number of policies.
-func (s *Set) Len() int { return len(s.policies) }
+// Names are the names of the policies, which are the rules of their findings.
+func (s *Set) Names() []string {
+	var names []string
+	for _, p := range s.policies {
+		names = append(names, p.Name)
+	}
+	return names
+}
 
-// rows returns a row of the report for each file, to be filled with warnings.
+// rows returns a row of the report for each file, to be filled with warnings: all
+// of them say what could not be judged.
 func (s *Set) rows() []*evidence.Source {
 	var rows []*evidence.Source
 	for _, src := range s.sources {

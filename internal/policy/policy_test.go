@@ -63,6 +63,12 @@ func judge(t *testing.T, s *Set, snap *evidence.Snapshot) ([]engine.Extra, []*ev
 	return found, rows
 }
 
+// ofObjects are the findings about the objects that are written, without those
+// about the pods that they create.
+func ofObjects(found []engine.Extra) []engine.Extra {
+	return slices.DeleteFunc(slices.Clone(found), func(f engine.Extra) bool { return strings.HasPrefix(f.Problem.Message, "the pods it creates") })
+}
+
 func lines(found []engine.Extra) []string {
 	var out []string
 	for _, f := range found {
@@ -95,7 +101,7 @@ func TestLikeTheAPIServer(t *testing.T) {
 			set := load(t, string(read(t, filepath.Join(dir, "policy.yaml"))))
 			found, _ := judge(t, set, snapshot(t, string(read(t, filepath.Join(dir, "objects.yaml")))))
 			want := strings.Split(strings.TrimSpace(string(read(t, filepath.Join(dir, "want.txt")))), "\n")
-			if diff := cmp.Diff(want, lines(found)); diff != "" {
+			if diff := cmp.Diff(want, lines(ofObjects(found))); diff != "" {
 				t.Errorf("the API server says - and not +:\n%s", diff)
 			}
 			seen := map[string]string{}
@@ -202,12 +208,12 @@ func TestFindings(t *testing.T) {
 		"warns":   {"", "", "make the object satisfy false", "binding warns-b only warns", guide.Low, 2},
 		"audits":  {"", "", "make the object satisfy false", "binding audits-b only audits", guide.Info, 2},
 		"both":    {"", "", "make the object satisfy false", "", guide.Medium, 2},
-		"unbound": {"", "", `make the object satisfy object.data.all(k, k.size() > 9) && object.metadata.name == ""`, "no binding was given: judged as if one denied everywhere", guide.Medium, 2},
+		"unbound": {"", "", `make the object satisfy object.data.all(k, k.size() > 9) && object.metadata.name == ""`, "no binding was given, without which a cluster does nothing: judged as if one denied everywhere", guide.Medium, 2},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if w := warnings(rows); !strings.Contains(w, `policy "unbound" has no binding`) || strings.Count(w, "\n") != 0 {
+	if w := warnings(rows); w != "" {
 		t.Errorf("warnings:\n%s", w)
 	}
 }
@@ -333,11 +339,11 @@ spec: {schedule: "* * * * *", jobTemplate: {spec: {template: {spec: {containers:
 		text := onResource("a", `{apiGroups: ["*"], apiVersions: ["*"], operations: [CREATE], resources: ["*"]}`,
 			fmt.Sprintf("  matchConditions: [{name: kind, expression: 'object.kind == %q'}]\n  validations: [{expression: '%s'}]", kind, expression))
 		found, _ := judge(t, load(t, text), snapshot(t, objects))
-		if len(found) > 0 {
+		if found = ofObjects(found); len(found) > 0 {
 			t.Errorf("%s: %q", kind, lines(found))
 		}
 		text = strings.Replace(text, "expression: '"+expression, "expression: '!("+expression+")", 1)
-		if found, _ := judge(t, load(t, text), snapshot(t, objects)); len(found) != 1 {
+		if found, _ := judge(t, load(t, text), snapshot(t, objects)); len(ofObjects(found)) != 1 {
 			t.Errorf("%s: judged %d times", kind, len(found))
 		}
 	}
@@ -369,7 +375,7 @@ func TestFieldOf(t *testing.T) {
 		"variables.object.spec == 1 || object.spec.a.startsWith('x')":            "spec.a",
 		"request.namespace == '' || object.spec.template.spec.hostPID.orTrue ()": "spec.template.spec.hostPID",
 	} {
-		if got := fieldOf(expression).String(); got != want {
+		if got := strings.Join(fieldOf(expression), "."); got != want {
 			t.Errorf("%s: %q, want %q", expression, got, want)
 		}
 	}

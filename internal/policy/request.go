@@ -82,7 +82,11 @@ func readCustomKind(text []byte) (customKind, bool) {
 // A request is the creation of one object, as far as it can be known before.
 type request struct {
 	admission.Attributes
+	// ref is the object. Of a Pod that a controller would create it knows only
+	// the kind, the namespace and the labels.
 	ref *evidence.Ref
+	// pods is the workload that such a Pod is one of, else nil.
+	pods *evidence.Workload
 	// equivalents are the other versions that the object would be served in.
 	equivalents []schema.GroupVersion
 	namespace   *corev1.Namespace // nil when it was not read
@@ -165,6 +169,11 @@ func (r *request) as(j *judgement, gvk schema.GroupVersionKind) (*admission.Vers
 }
 
 func (j *judgement) decode(r *request) (runtime.Object, error) {
+	if r.pods != nil {
+		pod := r.pod()
+		r.complete(pod)
+		return pod, nil
+	}
 	if len(r.ref.JSON) == 0 {
 		return nil, fmt.Errorf("the content of %ss is not kept", r.ref.Kind)
 	}
@@ -177,18 +186,34 @@ func (j *judgement) decode(r *request) (runtime.Object, error) {
 		if r.ref.Namespace == "" && r.GetNamespace() != "" || r.ref.NamespaceAssumed {
 			u.SetNamespace(r.GetNamespace())
 		}
+		setName(u)
 		return u, nil
 	}
 	if err := json.UnmarshalCaseSensitivePreserveInts(r.ref.JSON, object); err != nil {
 		return nil, err
 	}
-	setDefaults(object)
-	if m, err := meta.Accessor(object); err == nil {
-		if !r.isNamespace() {
-			m.SetNamespace(r.GetNamespace())
-		} else {
-			m.SetLabels(withName(m.GetLabels(), m.GetName()))
-		}
-	}
+	r.complete(object)
 	return object, nil
+}
+
+// complete fills in what the API server does before it asks a policy.
+func (r *request) complete(object runtime.Object) {
+	setDefaults(object)
+	m, err := meta.Accessor(object)
+	if err != nil {
+		return
+	}
+	setName(m)
+	if !r.isNamespace() {
+		m.SetNamespace(r.GetNamespace())
+	} else {
+		m.SetLabels(withName(m.GetLabels(), m.GetName()))
+	}
+}
+
+// setName gives what is to get a generated name one.
+func setName(m metav1.Object) {
+	if m.GetName() == "" && m.GetGenerateName() != "" {
+		m.SetName(m.GetGenerateName() + generatedSuffix)
+	}
 }

@@ -68,10 +68,12 @@ func (r *Report) MarkBaseline(base *Report) {
 	}
 }
 
-// Incomplete reports whether something that was asked for could not be read.
+// Incomplete reports whether something that was asked for could not be read, or
+// not be judged by a policy of the user's own: the warnings of such a source
+// (type "policy") say nothing else.
 func (r *Report) Incomplete() bool {
 	for _, s := range r.Sources {
-		if len(s.Errors) > 0 {
+		if len(s.Errors) > 0 || s.Type == "policy" && len(s.Warnings) > 0 {
 			return true
 		}
 	}

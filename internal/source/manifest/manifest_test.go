@@ -239,3 +239,20 @@ func TestMakers(t *testing.T) {
 		t.Errorf("%+v", results)
 	}
 }
+
+// What cannot be read may be anything when it names several kinds, or is of a
+// version that no server has.
+func TestHiddenKinds(t *testing.T) {
+	for doc, want := range map[string]evidence.Fact{
+		"apiVersion: v1\nkind: PersistentVolumeClaim\nspec: [\n":                      evidence.Others,
+		"apiVersion: v1\nkind: PersistentVolumeClaim\napiVersion: v1\nkind: Pod\n":    "",
+		"kind: PersistentVolumeClaim\napiVersion: v1\nspec: {a: [}\nkind: Pod\n":      "",
+		"apiVersion: v2\nkind: LimitRange\nmetadata: {name: a}\nspec: {limits: []}\n": evidence.LimitRanges,
+		"apiVersion: v1beta1\nkind: Namespace\nmetadata: {name: a}\n":                 evidence.Namespaces,
+	} {
+		results := new(Reader).Read("a.yaml", []byte(doc))
+		if len(results) != 1 || results[0].Err == nil || len(results[0].Gaps) != 1 || results[0].Gaps[0].Fact != want {
+			t.Errorf("%s: %+v, want one gap in %q", doc, results, want)
+		}
+	}
+}
