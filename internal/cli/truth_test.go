@@ -204,3 +204,33 @@ func pack(t *testing.T, dir, name string) string {
 	}
 	return name
 }
+
+// Setting the values key that a finding names makes the finding go away.
+func TestValuesKeyDecides(t *testing.T) {
+	const chart = "../source/helm/testdata/web"
+	before := scan(t, chart)
+	for key, value := range map[string]string{
+		"securityContext.privileged":               "false",
+		"securityContext.runAsUser":                "1000",
+		"securityContext.allowPrivilegeEscalation": "false", // missing from a block of values
+		"securityContext.runAsGroup":               "1000",
+		"securityContext.readOnlyRootFilesystem":   "true",
+		"resources.limits.memory":                  "64Mi", // missing from an empty block
+		"hostNetwork":                              "false",
+	} {
+		named := map[string]bool{}
+		for _, f := range before.Findings {
+			if f.Location.ValuesKey == key {
+				named[f.ID] = true
+			}
+		}
+		if len(named) == 0 {
+			t.Errorf("no finding names %s", key)
+		}
+		for _, f := range scan(t, chart, "--set", key+"="+value).Findings {
+			if named[f.ID] {
+				t.Errorf("with %s=%s there is still: %s", key, value, f.Message)
+			}
+		}
+	}
+}

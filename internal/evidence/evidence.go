@@ -123,10 +123,7 @@ func (r *Ref) Subject() *Ref { return r }
 
 // Position returns where the field at p is written, or, when it is not, where
 // the deepest ancestor that is written down stands.
-func (r *Ref) Position(p Path) Position {
-	n, _ := r.Outline.Find(p)
-	return r.Outline.At(n)
-}
+func (r *Ref) Position(p Path) Position { return r.Outline.Place(p) }
 
 // A Source is one thing that was read, with what of it could not be.
 // Documents = Objects + len(Skipped) + len(Errors), always.

@@ -33,6 +33,9 @@ type outlineNode struct {
 	file       uint16
 	valuesKey  uint16
 	isSequence bool
+	// valuesBlock is set when what is below the node is a block of values, and
+	// the values key is the block's.
+	valuesBlock bool
 }
 
 // A Position is a place in a file: 1-based line and column (in characters),
@@ -135,20 +138,52 @@ func (o *Outline) Children(n int) iter.Seq[int] {
 // Find returns the number of the node at a path, or, when the path runs out,
 // the number of the deepest ancestor that is written down. exact tells which.
 func (o *Outline) Find(p Path) (n int, exact bool) {
+	steps := p.steps(make([]*step, 0, usualDepth))
+	n, found := o.find(steps)
+	return n, n >= 0 && found == len(steps)
+}
+
+// find follows steps as far as they are written down, and tells how far.
+func (o *Outline) find(steps []*step) (n, found int) {
 	if o == nil || len(o.nodes) == 0 {
-		return -1, false
+		return -1, 0
 	}
-	for _, s := range p.steps(make([]*step, 0, usualDepth)) {
+	for i, s := range steps {
 		if s.index == isRoot {
 			continue
 		}
 		child := o.child(n, s)
 		if child < 0 {
-			return n, false
+			return n, i
 		}
 		n = child
 	}
-	return n, true
+	return n, len(steps)
+}
+
+// Place returns where the field at p is written, or, when it is not, where the
+// deepest ancestor that is written down stands. The values key of a field that
+// is missing from a block of values is the one that would set it.
+func (o *Outline) Place(p Path) Position {
+	steps := p.steps(make([]*step, 0, usualDepth))
+	n, found := o.find(steps)
+	pos := o.At(n)
+	if n >= 0 && found < len(steps) && o.nodes[n].valuesBlock {
+		pos.ValuesKey += "." + relative(steps[found:]).String()
+	}
+	return pos
+}
+
+// Name returns the name of node n in its mapping, "" in a list and at the top.
+func (o *Outline) Name(n int) string { return o.names[o.nodes[n].key] }
+
+// SetValuesBlock says that everything below node n comes from the values at key:
+// a template prints them as they are.
+func (o *Outline) SetValuesBlock(n int, key string) {
+	at := o.At(n)
+	at.ValuesKey = key
+	o.Move(n, at)
+	o.nodes[n].valuesBlock = true
 }
 
 func (o *Outline) child(n int, s *step) int {

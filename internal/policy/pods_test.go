@@ -80,9 +80,13 @@ func TestPodsLikeAPod(t *testing.T) {
 	} {
 		of := func(object string) map[string]string {
 			snap := snapshot(t, object+namespace)
+			before := snap.Workloads[0].Pod.DeepCopy()
 			found, rows := judge(t, set, snap)
 			if w := warnings(rows); w != "" {
 				t.Errorf("%s: warnings:\n%s", name, w)
+			}
+			if diff := cmp.Diff(before, snap.Workloads[0].Pod); diff != "" {
+				t.Errorf("%s: the snapshot was changed:\n%s", name, diff)
 			}
 			return said(t, found, snap.Workloads[0], object)
 		}
@@ -139,7 +143,7 @@ func TestPods(t *testing.T) {
 		want            []string
 		warning         string
 	}{
-		"a Pod once":       {onResource("a", onPods, deny), web.under("v1", "Pod", ""), []string{"a: Pod shop/web: denied"}, ""},
+		"a Pod once":       {onResource("a", onPods, "  validations: [{expression: 'false', messageExpression: \"has(object.metadata.ownerReferences) ? 'owned' : 'bare'\"}]"), web.under("v1", "Pod", ""), []string{"a: Pod shop/web: bare"}, ""},
 		"said twice":       {onResource("a", both, deny), deployment, []string{"a: Deployment shop/web: denied"}, ""},
 		"two sayings":      {onResource("a", both, sayKind), deployment, []string{"a: Deployment shop/web: a Deployment", "a: Deployment shop/web: the pods it creates: a Pod"}, ""},
 		"not of pods":      {onResource("a", strings.Replace(both, "pods, ", "", 1), sayKind), deployment, []string{"a: Deployment shop/web: a Deployment"}, ""},

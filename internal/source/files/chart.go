@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/source/helm"
@@ -94,7 +95,7 @@ func (r *reader) template(f helm.File, s setting) []manifest.Result {
 		return []manifest.Result{untemplated(f)}
 	}
 	decoder := r.decoder(s)
-	decoder.Place = func(outline *evidence.Outline) { place(outline, f.Lines) }
+	decoder.Place = func(outline *evidence.Outline) { place(outline, f) }
 	decoder.Origin = func(line int) (string, int) { return origin(f, line) }
 	return s.finish(decoder.Read(f.Path, f.Data))
 }
@@ -118,19 +119,43 @@ func load(path string) (*helm.Chart, error) {
 }
 
 // place moves every node of a rendered document to the template that wrote it.
-func place(outline *evidence.Outline, lines []helm.Line) {
+func place(outline *evidence.Outline, f helm.File) {
+	rendered := make([]int, outline.Len()) // the line of each node in the rendered text
 	for n := range outline.Len() {
 		at := outline.At(n)
-		if at.Line < 1 || at.Line > len(lines) {
+		rendered[n] = at.Line
+		if at.Line < 1 || at.Line > len(f.Lines) {
 			continue
 		}
-		from := lines[at.Line-1]
-		to := evidence.Position{File: from.File, Line: from.Line}
-		if len(from.ValuesKeys) == 1 {
-			to.ValuesKey = from.ValuesKeys[0]
-		}
-		outline.Move(n, to)
+		from := f.Lines[at.Line-1]
+		outline.Move(n, evidence.Position{File: from.File, Line: from.Line, ValuesKey: from.ValuesKey()})
 	}
+	text := strings.Split(string(f.Data), "\n")
+	for n := range outline.Len() {
+		if key := valuesBlock(outline, n, rendered[n], f.Lines, text); key != "" {
+			outline.SetValuesBlock(n, key)
+		}
+	}
+}
+
+// valuesBlock returns the key of the values that a template prints as the whole
+// content of a mapping, "" when it does not: each field has a key of its own
+// below it, or it is an empty block.
+func valuesBlock(outline *evidence.Outline, n, line int, lines []helm.Line, text []string) string {
+	block, fields := "", 0
+	for c := range outline.Children(n) {
+		prefix, ok := strings.CutSuffix(outline.At(c).ValuesKey, "."+outline.Name(c))
+		if !ok || outline.Name(c) == "" || fields > 0 && prefix != block {
+			return ""
+		}
+		block = prefix
+		fields++
+	}
+	// line counts from 1: lines[line] is the next one.
+	if fields == 0 && line > 0 && line < len(lines) && strings.TrimSpace(text[line]) == "{}" {
+		return lines[line].ValuesKey()
+	}
+	return block
 }
 
 // origin says where a line of rendered text was written.

@@ -25,6 +25,14 @@ type Line struct {
 	ValuesKeys []string
 }
 
+// ValuesKey is the one key that decides the line, "" when none or several do.
+func (l Line) ValuesKey() string {
+	if len(l.ValuesKeys) != 1 {
+		return ""
+	}
+	return l.ValuesKeys[0]
+}
+
 // A tracer turns marked text into lines and where they come from.
 type tracer struct {
 	analyst *analyst
