@@ -181,7 +181,7 @@ func (p *printer) detail(f *Finding) {
 		p.line("              %s", p.paint(dim, "decided by the value "+Printable(f.Location.ValuesKey)))
 	}
 	p.wrapped(14, "→ "+f.Remediation.Summary, blue)
-	p.line("              %s", p.paint(dim, "gabion explain "+Printable(f.Rule)+"  ·  id "+Printable(f.ID)))
+	p.line("              %s", p.paint(dim, join("  ·  ", p.explain(f), "id "+Printable(f.ID))))
 }
 
 // excerpt shows the line with a caret under the place.
@@ -329,8 +329,19 @@ func (p *printer) summary(r *Report) {
 		join(", ", p.tally(c.Critical, "critical", red), p.tally(c.High, "high", red), p.tally(c.Medium, "medium", amber),
 			p.tally(c.Low, "low", ""), p.tally(c.Info, "info", "")))
 	if len(r.Findings) > 0 {
-		p.line("%s", p.paint(dim, "Next: gabion explain "+Printable(r.Findings[0].Rule)+"; every finding with its line: -o wide; for a person: -o html=report.html"))
+		p.line("%s", p.paint(dim, "Next: "+join("; ", p.explain(&r.Findings[0]), "every finding with its line: -o wide", "for a person: -o html=report.html")))
 	}
+}
+
+// explain is the command that explains a finding's rule, "" for a rule of the
+// user's own.
+func (p *printer) explain(f *Finding) string {
+	if p.o.Rules != nil {
+		if _, _, ok := p.o.Rules(f.Rule); !ok {
+			return ""
+		}
+	}
+	return "gabion explain " + Printable(f.Rule)
 }
 
 func (p *printer) tally(n int, what, color string) string {
