@@ -46,7 +46,6 @@ type scanOptions struct {
 	quiet       bool
 	verbose     bool
 	helm        helm.Options
-	trust       bool
 }
 
 func newScan(env Env) *cobra.Command {

@@ -63,7 +63,6 @@ var (
 	dottedChars    = chars("-0-9A-Za-z_.")
 	pathChars      = chars("-0-9A-Za-z_/")
 	queryChars     = chars("0-9A-Za-z%+/=")
-	cryptChars     = chars("0-9A-Za-z./")
 	hashChars      = chars("-0-9A-Za-z./$+=,_")
 	azureChars     = chars("-0-9A-Za-z_~.")
 )

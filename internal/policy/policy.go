@@ -60,9 +60,8 @@ type policy struct {
 	severity       guide.Severity // of what is denied
 	remedy         string
 
-	file   int // index in Set.sources
-	places []evidence.Path
-	line   int
+	file int // index in Set.sources
+	line int
 }
 
 type binding struct {

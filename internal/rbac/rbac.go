@@ -160,12 +160,6 @@ func (x *Index) Role(b *evidence.Binding) *Role {
 	return x.roles[key]
 }
 
-// Find returns a role by the object that writes it, nil for one that is not in
-// the snapshot.
-func (x *Index) Find(ref *evidence.Ref) *Role {
-	return x.roles[roleKey{ref.Kind, ref.Namespace, ref.Name}]
-}
-
 // Bindings returns the bindings that lead to the role written by an object.
 func (x *Index) Bindings(ref *evidence.Ref) []*evidence.Binding {
 	return x.byRole[roleKey{ref.Kind, ref.Namespace, ref.Name}]

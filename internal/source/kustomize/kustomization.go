@@ -61,12 +61,8 @@ type Refs struct {
 	HelmCharts bool     // asks for Helm inflation, which Build refuses
 }
 
-// IsKustomization tells whether dir holds a kustomization file under one of the
-// names that Kustomize knows.
-func IsKustomization(dir string) bool {
-	return len(kustomizationFiles(dir)) > 0
-}
-
+// kustomizationFiles are the kustomization files in dir, under the names that
+// Kustomize knows.
 func kustomizationFiles(dir string) []string {
 	var found []string
 	for _, name := range konfig.RecognizedKustomizationFileNames() {

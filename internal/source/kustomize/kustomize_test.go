@@ -534,7 +534,4 @@ namespace: a
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if !IsKustomization(dir) || IsKustomization(filepath.Dir(dir)) {
-		t.Error("IsKustomization")
-	}
 }
