@@ -148,7 +148,11 @@ func rules() []byte {
 	}
 	for _, c := range checks.All() {
 		fmt.Fprintf(&b, "\n## %s\n\n%s%s. Severity %s, %s.\n\n", c.ID, strings.ToUpper(c.Title[:1]), c.Title[1:], c.Severity, c.Recommendation)
-		fmt.Fprintf(&b, "%s\n\nTo put it right: %s.\n", demote(strings.TrimSpace(c.Doc)), strings.TrimSuffix(c.Remedy, "."))
+		fmt.Fprintf(&b, "%s\n\n", demote(strings.TrimSpace(c.Doc)))
+		if c.Leaves.What != "" {
+			fmt.Fprintf(&b, "Files do not show, and leave open: %s.\n\n", c.Leaves.What)
+		}
+		fmt.Fprintf(&b, "To put it right: %s.\n", strings.TrimSuffix(c.Remedy, "."))
 	}
 	return b.Bytes()
 }

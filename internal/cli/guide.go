@@ -12,6 +12,7 @@ import (
 
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/checks"
+	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
 )
 
@@ -126,6 +127,9 @@ func explainRule(c *check.Check) string {
 	fmt.Fprintf(&b, "# %s\n\n%s%s.\n\n", c.ID, strings.ToUpper(c.Title[:1]), c.Title[1:])
 	fmt.Fprintf(&b, "Severity %s. Serves %s, %s (%s).\n\n", c.Severity, r.ID, r.Title, r.Section)
 	b.WriteString(strings.TrimSpace(c.Doc) + "\n\n")
+	if c.Leaves.What != "" {
+		fmt.Fprintf(&b, "Files do not show, and leave open: %s.\n\n", c.Leaves.What)
+	}
 	fmt.Fprintf(&b, "To put it right: %s.\n\n", c.Remedy)
 	fmt.Fprintf(&b, "To accept it on one object: the annotation `gabion.dev/except.%s: \"reason\"`, or an entry in a file given with --exceptions.\n", c.ID)
 	return b.String()
@@ -146,9 +150,9 @@ func newRules(env Env) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			rules := ruleList()
 			return printList(env.Stdout, format, rules, func(w io.Writer) {
-				fmt.Fprintf(w, "RULE\tRECOMMENDATION\tSEVERITY\tNEEDS\tFAULT\n")
+				fmt.Fprintf(w, "RULE\tRECOMMENDATION\tSEVERITY\tFAULT\tNEEDS\n")
 				for _, r := range rules {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Recommendation, r.Severity, strings.Join(r.Needs, ", "), r.Title)
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.ID, r.Recommendation, r.Severity, r.Title, needed(r.Needs))
 				}
 			})
 		},
@@ -178,6 +182,14 @@ func ruleList() []rule {
 		rules = append(rules, r)
 	}
 	return rules
+}
+
+// needed names facts for people.
+func needed(facts []string) string {
+	if len(facts) == len(evidence.Facts()) {
+		return "all objects"
+	}
+	return strings.Join(facts, ", ")
 }
 
 func listFormat(cmd *cobra.Command, format *string) {
