@@ -8,6 +8,7 @@ var brokenTexts = []struct {
 	{"a:\n\tb: 2", `2:1 a tab in the indentation: YAML wants spaces`},
 	{"a:\n  b: 1\n\tc: 2", `3:1 a tab in the indentation: YAML wants spaces`},
 	{"a:\n  - b: 1\n  \t c: 2", `3:3 a tab in the indentation: YAML wants spaces`},
+	{"a: b\n#\n\t\nc: d", `3:1 a tab in the indentation: YAML wants spaces`},
 	{"a: b: c", `1:1 ": " stands inside a value: put the value in quotes`},
 	{"x: 1\na: see: here: there", `2:1 ": " stands inside a value: put the value in quotes`},
 	{"a: 1\n  b: 2", `2:3 a key is not allowed here: the line is indented too deep, or a value before it needs quotes`},

@@ -187,7 +187,7 @@ func (p complaint) inWords(c Chunk) *Error {
 		return c.errorOn(p.begins, "the quote that opens here is not closed")
 	case "did not find expected alphabetic or numeric character":
 		return c.errorOn(p.begins, "a value that begins with * or & must be in quotes")
-	case "found character that cannot start any token":
+	case noToken:
 		return c.errorOn(p.end, "a value that begins with @, ` or % must be in quotes")
 	case "did not find expected comment or line break":
 		return c.errorOn(p.end, "text after | or >: what belongs to the block begins on the next line")
@@ -249,13 +249,17 @@ func (c Chunk) errorOn(n int, reason string) *Error {
 	return &Error{Line: c.Line + n - 1, Column: indent + 1, Reason: reason}
 }
 
+// noToken is what the YAML libraries say where nothing they know begins.
+const noToken = "found character that cannot start any token"
+
 // tabIndent returns an error if a line that is complained of, or the one after
-// it, is indented with a tab.
+// it, is indented with a tab, or if a tab is all that is on the line.
 func tabIndent(c Chunk, p complaint) *Error {
 	for _, n := range []int{p.end, p.begins, p.end + 1} {
 		line := c.lineText(n)
 		indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
-		if tab := strings.IndexByte(indent, '\t'); tab >= 0 && len(indent) < len(line) {
+		blank := len(indent) == len(line)
+		if tab := strings.IndexByte(indent, '\t'); tab >= 0 && (!blank || p.problem == noToken && n != p.end+1) {
 			return &Error{Line: c.Line + n - 1, Column: tab + 1, Reason: "a tab in the indentation: YAML wants spaces"}
 		}
 	}

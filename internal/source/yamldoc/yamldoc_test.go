@@ -51,8 +51,9 @@ func canonical(t fataler, doc []byte) string {
 
 // unlikeKubectl matches what we read otherwise than kubectl: the tag that is a
 // mere "!", which makes a string of a number there and which the library hides
-// from us, and directives, which kubectl does not take.
-var unlikeKubectl = regexp.MustCompile(`(?m)(?:^|[\s\[{,:?&-])!(?:[\s,\]}]|$)|^%`)
+// from us, directives, which kubectl does not take, and tabs on a line of nothing
+// else, which kubectl takes in some places and the library in some more.
+var unlikeKubectl = regexp.MustCompile(`(?m)(?:^|[\s\[{,:?&-])!(?:[\s,\]}]|$)|^%|^ *\t[ \t]*\r?$`)
 
 type fataler interface {
 	Fatalf(format string, args ...any)
