@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -25,11 +24,6 @@ import (
 	"github.com/gabion-k8s/gabion/internal/source/helm"
 	"github.com/gabion-k8s/gabion/internal/source/manifest"
 )
-
-// gcPercent is how much garbage may gather before it is collected, in percent
-// of what is kept. Decoding makes much garbage and keeps little: the default of
-// 100 spends a third of the processor time on collecting it.
-const gcPercent = 300
 
 type scanOptions struct {
 	filenames   []string
@@ -108,7 +102,7 @@ func runScan(ctx context.Context, env Env, o scanOptions, args []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
+	defer collectRarely(env)()
 
 	started := env.Now()
 	snap := &evidence.Snapshot{}

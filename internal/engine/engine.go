@@ -68,7 +68,7 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 	}
 	exceptions := o.Exceptions.use()
 	findings := newFindings()
-	add := func(rw *row, rule string, recommendation string, severity guide.Severity, remedy string, ref *evidence.Ref, p check.Problem) {
+	add := func(rw *row, rule string, recommendation string, severity guide.Severity, remedy string, ref *evidence.Ref, p *check.Problem) {
 		if o.Selector != nil && !o.Selector(ref) {
 			return
 		}
@@ -83,24 +83,27 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 			}
 		}
 	}
+	var failures []check.Failure // of one check after the other
 	for _, c := range checks {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		run := &check.Run{Scan: scan}
+		clear(failures)
+		run := &check.Run{Scan: scan, Failures: failures[:0]}
 		c.Run(run)
+		failures = run.Failures
 		rw := rows[c.Recommendation]
 		rw.rules++
 		rw.evaluated.AddAll(selected(run.Evaluated, snap, o.Selector))
 		gaps := unread(snap, c)
 		rw.unread = rw.unread || len(gaps) > 0
 		rw.open = slices.Concat(rw.open, unknown(run, c), gaps)
-		for _, failure := range run.Failures {
-			add(rw, c.ID, c.Recommendation, c.Severity, c.Remedy, failure.Ref, failure.Problem)
+		for i := range failures {
+			add(rw, c.ID, c.Recommendation, c.Severity, c.Remedy, failures[i].Ref, &failures[i].Problem)
 		}
 	}
 	for _, e := range o.Extra {
-		add(rows[e.Recommendation], e.Rule, e.Recommendation, e.Severity, e.Problem.Remedy, e.Ref, e.Problem)
+		add(rows[e.Recommendation], e.Rule, e.Recommendation, e.Severity, e.Problem.Remedy, e.Ref, &e.Problem)
 	}
 	for _, rec := range guide.All() {
 		answer := rows[rec.ID].answer(rec, o.Attestations, o.Exceptions.Now.Format(time.DateOnly))

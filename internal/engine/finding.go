@@ -20,8 +20,10 @@ type findings struct {
 	// be, with its copy, the largest thing in memory.
 	chunks [][]report.Finding
 	texts  map[string]string
-	rows   map[string]int // place of a recommendation in the ledger
-	rank   map[string]guide.Severity
+	// scratch is for texts that are looked up in texts.
+	scratch []byte
+	rows    map[string]int // place of a recommendation in the ledger
+	rank    map[string]guide.Severity
 }
 
 func newFindings() *findings {
@@ -34,6 +36,9 @@ func newFindings() *findings {
 
 // once returns s, or an equal string that is kept already.
 func (fs *findings) once(s string) string {
+	if s == "" {
+		return ""
+	}
 	if kept, ok := fs.texts[s]; ok {
 		return kept
 	}
@@ -41,18 +46,27 @@ func (fs *findings) once(s string) string {
 	return s
 }
 
+// path returns the text of a path, kept once.
+func (fs *findings) path(p evidence.Path) string {
+	fs.scratch = p.Append(fs.scratch[:0])
+	if kept, ok := fs.texts[string(fs.scratch)]; ok {
+		return kept
+	}
+	return fs.once(string(fs.scratch))
+}
+
 // add makes a finding of a problem.
-func (fs *findings) add(rule, recommendation string, severity guide.Severity, remedy string, ref *evidence.Ref, p check.Problem) *report.Finding {
+func (fs *findings) add(rule, recommendation string, severity guide.Severity, remedy string, ref *evidence.Ref, p *check.Problem) *report.Finding {
 	at := ref.Position(p.Path)
 	f := report.Finding{
-		ID:             Fingerprint(rule, ref, p.Container, p.Path.Key()),
+		ID:             Fingerprint(rule, ref, p.Container, p.Path),
 		Rule:           rule,
 		Recommendation: recommendation,
 		Severity:       cmp.Or(p.Severity, severity),
 		SeverityReason: fs.once(p.SeverityReason),
 		Message:        fs.once(p.Message),
 		Object:         report.Object{APIVersion: ref.APIVersion, Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name, Container: p.Container},
-		Path:           fs.once(p.Path.String()),
+		Path:           fs.path(p.Path),
 		Value:          fs.once(p.Value),
 		Location:       report.Location{File: at.File, Line: at.Line, Column: at.Column, ValuesKey: at.ValuesKey},
 		Remediation:    report.Remediation{Summary: fs.once(cmp.Or(p.Remedy, remedy)), Automatic: p.Fix != nil},
@@ -73,24 +87,32 @@ func (fs *findings) add(rule, recommendation string, severity guide.Severity, re
 // chunkSize is how many findings are kept together.
 const chunkSize = 1024
 
-func (fs *findings) at(i int32) *report.Finding { return &fs.chunks[i/chunkSize][i%chunkSize] }
+// A rank is where a finding stands among all, as far as numbers tell.
+type rank struct {
+	severity guide.Severity
+	row      int
+	number   int // in the order of being found
+}
+
+func (fs *findings) at(r rank) *report.Finding {
+	return &fs.chunks[r.number/chunkSize][r.number%chunkSize]
+}
 
 // sorted puts the worst first, then in the order of the ledger, then by object
 // and place.
 func (fs *findings) sorted() []report.Finding {
-	n := 0
-	for _, c := range fs.chunks {
-		n += len(c)
+	order := make([]rank, 0, len(fs.chunks)*chunkSize)
+	for _, chunk := range fs.chunks {
+		for i := range chunk {
+			order = append(order, rank{chunk[i].Severity, fs.rows[chunk[i].Recommendation], len(order)})
+		}
 	}
-	order := make([]int32, n)
-	for i := range order {
-		order[i] = int32(i)
-	}
-	slices.SortStableFunc(order, func(x, y int32) int {
+	slices.SortStableFunc(order, func(x, y rank) int {
+		if c := cmp.Or(cmp.Compare(y.severity, x.severity), cmp.Compare(x.row, y.row)); c != 0 {
+			return c
+		}
 		a, b := fs.at(x), fs.at(y)
 		return cmp.Or(
-			cmp.Compare(b.Severity, a.Severity),
-			cmp.Compare(fs.rows[a.Recommendation], fs.rows[b.Recommendation]),
 			cmp.Compare(a.Rule, b.Rule),
 			cmp.Compare(a.Object.Namespace, b.Object.Namespace),
 			cmp.Compare(a.Object.Kind, b.Object.Kind),
@@ -100,7 +122,7 @@ func (fs *findings) sorted() []report.Finding {
 			cmp.Compare(a.Path, b.Path),
 		)
 	})
-	list := make([]report.Finding, n)
+	list := make([]report.Finding, len(order))
 	for i, from := range order {
 		list[i] = *fs.at(from)
 	}
@@ -110,17 +132,17 @@ func (fs *findings) sorted() []report.Finding {
 
 // Fingerprint identifies a fault of an object. It depends on neither the line,
 // the file, the source nor the API version.
-func Fingerprint(rule string, ref *evidence.Ref, container, key string) string {
+func Fingerprint(rule string, ref *evidence.Ref, container string, at evidence.Path) string {
 	group := ref.Group()
 	if renamed, ok := renamedGroups[groupKind{group, ref.Kind}]; ok {
 		group = renamed
 	}
 	text := make([]byte, 0, 256)
-	for _, part := range [...]string{rule, group, ref.Kind, ref.Namespace, ref.Name, container, key} {
+	for _, part := range [...]string{rule, group, ref.Kind, ref.Namespace, ref.Name, container} {
 		text = append(append(text, part...), 0)
 	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:16])
+	sum := sha256.Sum256(append(at.AppendKey(text), 0))
+	return string(hex.AppendEncode(make([]byte, 0, 32), sum[:16]))
 }
 
 type groupKind struct{ group, kind string }

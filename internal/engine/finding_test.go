@@ -18,7 +18,7 @@ func TestSorted(t *testing.T) {
 		seen := map[string]bool{}
 		for i := range n {
 			path := evidence.NewPath("spec").Index(i, "")
-			fs.add("r", "POD-05", guide.Severity(rand.IntN(5)+1), "", ref, check.Problem{Path: path})
+			fs.add("r", "POD-05", guide.Severity(rand.IntN(5)+1), "", ref, &check.Problem{Path: path})
 			seen[path.String()] = true
 		}
 		list := fs.sorted()
@@ -42,7 +42,8 @@ func TestFingerprint(t *testing.T) {
 	ref := func() *evidence.Ref {
 		return &evidence.Ref{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "shop", Name: "web"}
 	}
-	base := Fingerprint("r", ref(), "c", "containers[c].image")
+	image := evidence.NewPath("containers").Index(0, "c").Field("image")
+	base := Fingerprint("r", ref(), "c", image)
 	same := map[string]func(*evidence.Ref){
 		"another version": func(r *evidence.Ref) { r.APIVersion = "apps/v1beta2" },
 		"the old group":   func(r *evidence.Ref) { r.APIVersion = "extensions/v1beta1" },
@@ -51,7 +52,7 @@ func TestFingerprint(t *testing.T) {
 	for name, change := range same {
 		r := ref()
 		change(r)
-		if got := Fingerprint("r", r, "c", "containers[c].image"); got != base {
+		if got := Fingerprint("r", r, "c", image); got != base {
 			t.Errorf("%s changes the fingerprint", name)
 		}
 	}
@@ -66,12 +67,12 @@ func TestFingerprint(t *testing.T) {
 	for name, change := range other {
 		r := ref()
 		change(r)
-		if Fingerprint("r", r, "c", "containers[c].image") == base {
+		if Fingerprint("r", r, "c", image) == base {
 			t.Errorf("another %s has the same fingerprint", name)
 		}
 	}
-	if Fingerprint("r", ref(), "d", "containers[c].image") == base || Fingerprint("s", ref(), "c", "containers[c].image") == base ||
-		Fingerprint("r", ref(), "c", "containers[c].name") == base {
+	if Fingerprint("r", ref(), "d", image) == base || Fingerprint("s", ref(), "c", image) == base ||
+		Fingerprint("r", ref(), "c", evidence.NewPath("containers").Index(0, "c").Field("name")) == base {
 		t.Error("rule, container and key belong to the fingerprint")
 	}
 }

@@ -15,39 +15,46 @@ import (
 // whose ServiceAccount has a strong role, ranks one step above the same finding
 // elsewhere. Both reasons are written into the finding.
 type severityContext struct {
-	scan      *check.Scan
-	workloads map[*evidence.Ref][]*evidence.Workload
-	reasons   map[*evidence.Ref]string
+	scan *check.Scan
+	// of has what is known of each object, by Ref.ID.
+	of []standing
+}
+
+// A standing is where an object's workloads stand.
+type standing struct {
+	workloads []*evidence.Workload
+	reason    string // why their findings rank higher, "" when they do not
+	known     bool   // the reason was looked for
 }
 
 func newSeverityContext(scan *check.Scan) *severityContext {
-	c := &severityContext{scan: scan, workloads: map[*evidence.Ref][]*evidence.Workload{}, reasons: map[*evidence.Ref]string{}}
+	c := &severityContext{scan: scan, of: make([]standing, len(scan.Objects))}
 	for _, w := range scan.Workloads {
-		c.workloads[w.Ref] = append(c.workloads[w.Ref], w)
+		s := &c.of[w.Ref.ID]
+		s.workloads = append(s.workloads, w)
 	}
 	return c
 }
 
 func (c *severityContext) raise(f *report.Finding, ref *evidence.Ref) {
-	if f.Severity >= guide.Critical || f.Severity <= guide.Info || len(c.workloads[ref]) == 0 {
+	s := &c.of[ref.ID]
+	if f.Severity >= guide.Critical || f.Severity <= guide.Info || len(s.workloads) == 0 {
 		return
 	}
-	reason, known := c.reasons[ref]
-	if !known {
-		reason = c.reason(ref)
-		c.reasons[ref] = reason
+	if !s.known {
+		s.reason, s.known = c.reason(s.workloads), true
 	}
-	if reason == "" {
+	if s.reason == "" {
 		return
 	}
 	from := f.Severity
 	f.Severity++
-	f.SeverityReason = strings.TrimPrefix(fmt.Sprintf("%s; raised from %s to %s: %s", f.SeverityReason, from, f.Severity, reason), "; ")
+	f.SeverityReason = strings.TrimPrefix(fmt.Sprintf("%s; raised from %s to %s: %s", f.SeverityReason, from, f.Severity, s.reason), "; ")
 }
 
 // reason says why a workload's findings rank higher, "" when they do not.
-func (c *severityContext) reason(ref *evidence.Ref) string {
-	for _, w := range c.workloads[ref] {
+func (c *severityContext) reason(workloads []*evidence.Workload) string {
+	for _, w := range workloads {
 		exposed := c.scan.Reach().Exposed(w)
 		if len(exposed) == 0 {
 			continue

@@ -190,8 +190,8 @@ func (o *Outline) child(n int, s *step) int {
 	if s.index >= 0 != o.nodes[n].isSequence {
 		return -1
 	}
-	i := 0
-	for c := range o.Children(n) {
+	end, i := n+int(o.nodes[n].size), 0
+	for c := n + 1; c < end; c += int(o.nodes[c].size) {
 		if s.index >= 0 && i == s.index || s.index < 0 && o.names[o.nodes[c].key] == s.name {
 			return c
 		}

@@ -74,53 +74,56 @@ const usualLength = 80
 
 // String spells the path as the object does: spec.containers[0].image. A field
 // name that holds a dot, a bracket or a quote is written ["a.b"].
-func (p Path) String() string {
-	var b strings.Builder
-	b.Grow(usualLength)
+func (p Path) String() string { return string(p.Append(make([]byte, 0, usualLength))) }
+
+// Append appends what String returns.
+func (p Path) Append(text []byte) []byte {
+	start := len(text)
 	for _, s := range p.steps(make([]*step, 0, usualDepth)) {
 		switch {
 		case s.index == isRoot:
 		case s.index >= 0:
-			b.WriteByte('[')
-			b.WriteString(strconv.Itoa(s.index))
-			b.WriteByte(']')
+			text = append(text, '[')
+			text = strconv.AppendInt(text, int64(s.index), 10)
+			text = append(text, ']')
 		case strings.ContainsAny(s.name, `.[]"`):
-			b.WriteByte('[')
-			b.WriteString(strconv.Quote(s.name))
-			b.WriteByte(']')
+			text = append(text, '[')
+			text = strconv.AppendQuote(text, s.name)
+			text = append(text, ']')
 		default:
-			if b.Len() > 0 {
-				b.WriteByte('.')
+			if len(text) > start {
+				text = append(text, '.')
 			}
-			b.WriteString(s.name)
+			text = append(text, s.name...)
 		}
 	}
-	return b.String()
+	return text
 }
 
 // Key is the part of the path that identifies the field in a fingerprint.
-func (p Path) Key() string {
-	var b strings.Builder
-	b.Grow(usualLength)
+func (p Path) Key() string { return string(p.AppendKey(make([]byte, 0, usualLength))) }
+
+// AppendKey appends what Key returns.
+func (p Path) AppendKey(text []byte) []byte {
+	start := len(text)
 	for _, s := range p.steps(make([]*step, 0, usualDepth)) {
 		switch {
 		case s.index == isRoot:
-			b.Reset()
-			b.WriteString(s.name)
+			text = append(text[:start], s.name...)
 		case s.index >= 0:
-			b.WriteByte('[')
+			text = append(text, '[')
 			if s.name != "" {
-				b.WriteString(s.name)
+				text = append(text, s.name...)
 			} else {
-				b.WriteString(strconv.Itoa(s.index))
+				text = strconv.AppendInt(text, int64(s.index), 10)
 			}
-			b.WriteByte(']')
+			text = append(text, ']')
 		default:
-			if b.Len() > 0 {
-				b.WriteByte('.')
+			if len(text) > start {
+				text = append(text, '.')
 			}
-			b.WriteString(s.name)
+			text = append(text, s.name...)
 		}
 	}
-	return b.String()
+	return text
 }

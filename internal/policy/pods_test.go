@@ -176,7 +176,7 @@ func TestPods(t *testing.T) {
 			}
 			ids := map[string]bool{}
 			for _, f := range found {
-				ids[engine.Fingerprint(f.Rule, f.Ref, f.Problem.Container, f.Problem.Path.Key())] = true
+				ids[engine.Fingerprint(f.Rule, f.Ref, f.Problem.Container, f.Problem.Path)] = true
 			}
 			if len(ids) != len(found) {
 				t.Errorf("%d fingerprints of %d findings", len(ids), len(found))

@@ -106,7 +106,7 @@ func TestLikeTheAPIServer(t *testing.T) {
 			}
 			seen := map[string]string{}
 			for _, f := range found {
-				id := engine.Fingerprint(f.Rule, f.Ref, f.Problem.Container, f.Problem.Path.Key())
+				id := engine.Fingerprint(f.Rule, f.Ref, f.Problem.Container, f.Problem.Path)
 				if seen[id] != "" {
 					t.Errorf("two findings with one fingerprint: %q and %q", seen[id], f.Problem.Message)
 				}

@@ -81,20 +81,17 @@ func writeJSON(w io.Writer, r *Report, _ Options) error {
 	return b.Flush()
 }
 
-func writeLines(b *bufio.Writer, findings []Finding) error {
-	var line bytes.Buffer
-	enc := json.NewEncoder(&line)
-	enc.SetEscapeHTML(false)
+func writeLines(b *bufio.Writer, findings []Finding) (err error) {
+	var line []byte
 	for i := range findings {
-		line.Reset()
-		if err := enc.Encode(&findings[i]); err != nil {
+		if line, err = appendFinding(line[:0], &findings[i]); err != nil {
 			return err
 		}
 		if i > 0 {
 			b.WriteByte(',')
 		}
 		b.WriteString("\n    ")
-		b.Write(escapeInvisible(bytes.TrimRight(line.Bytes(), "\n")))
+		b.Write(line)
 	}
 	return nil
 }
@@ -148,12 +145,9 @@ func marshal(v any) ([]byte, error) {
 // has no others outside of them but line breaks. Those beyond 16 bits stay, since
 // YAML, which this text is also read as, cannot spell them as JSON does.
 func escapeInvisible(text []byte) []byte {
-	hidden := func(r rune) bool {
-		return r != '\n' && r <= 0xffff && (!visible(r) || r == 0xfffe || r == 0xffff)
-	}
 	var out []byte
 	for {
-		n := bytes.IndexFunc(text, hidden)
+		n := indexInvisible(text)
 		switch {
 		case n < 0 && out == nil:
 			return text
@@ -164,4 +158,21 @@ func escapeInvisible(text []byte) []byte {
 		out = fmt.Appendf(append(out, text[:n]...), "\\u%04x", r)
 		text = text[n+size:]
 	}
+}
+
+// indexInvisible is the place of the first character that escapeInvisible
+// escapes, -1 if there is none. Nearly all text is ASCII, and passed over quickly.
+func indexInvisible(text []byte) int {
+	for i := 0; i < len(text); {
+		if c := text[i]; c == '\n' || c >= ' ' && c < 0x7f {
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRune(text[i:])
+		if r <= 0xffff && (!visible(r) || r == 0xfffe || r == 0xffff) {
+			return i
+		}
+		i += size
+	}
+	return -1
 }

@@ -31,7 +31,7 @@ func write(dir string, n int) (size int, err error) {
 }
 
 // object writes the i-th object: of ten, four workloads, two Services, a
-// ConfigMap, a Role, a binding and a policy. Every fifth workload is hardened.
+// ConfigMap, a Role, a binding and a policy. One workload in four is hardened.
 func object(b *strings.Builder, i int) {
 	team, app := i/400, i/10
 	ns := fmt.Sprintf("team-%d", team)

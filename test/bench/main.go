@@ -1,5 +1,5 @@
 // Command bench measures a scan of generated objects beside decoding alone: the
-// processor time and the memory of whole processes, smallest of several runs. It
+// least processor time and the most memory of several runs of whole processes. It
 // generates its input itself and passes no judgement on the figures.
 //
 //	go run ./test/bench -gabion ./gabion -objects 1000,10000,50000
@@ -61,7 +61,7 @@ func run(objects, gabion string, runs int, decode, generate string) error {
 			return err
 		}
 	}
-	version, err := least(runs, gabion, "version")
+	version, _, err := costs(runs, []string{gabion, "version"}, []string{gabion, "version"})
 	if err != nil {
 		return err
 	}
@@ -79,11 +79,7 @@ func compare(n, runs int, self, gabion string) error {
 	if err != nil {
 		return err
 	}
-	alone, err := least(runs, self, "-decode", dir)
-	if err != nil {
-		return err
-	}
-	scan, err := least(runs, gabion, "scan", dir, "-o", "json")
+	alone, scan, err := costs(runs, []string{self, "-decode", dir}, []string{gabion, "scan", dir, "-o", "json"})
 	if err != nil {
 		return err
 	}
@@ -98,28 +94,45 @@ type cost struct {
 	megabytes float64
 }
 
-// least runs a command several times and returns the run with the least
-// processor time: the noise of a machine only ever adds. An exit code of 1 is a
-// scan with findings.
-func least(runs int, name string, args ...string) (best cost, err error) {
+// costs runs two commands by turns, so that both meet the same noise, and returns
+// the least time of each, for noise only ever adds, and the most memory.
+func costs(runs int, a, b []string) (ofA, ofB cost, err error) {
 	for i := range runs {
-		cmd := exec.Command(name, args...)
-		cmd.Stdout, cmd.Stderr = io.Discard, os.Stderr
-		started := time.Now()
-		err := cmd.Run()
-		wall := time.Since(started)
-		if code := (*exec.ExitError)(nil); err != nil && !(errors.As(err, &code) && code.ExitCode() == 1) {
-			return best, fmt.Errorf("%s %v: %w", name, args, err)
+		first, err := once(a)
+		if err != nil {
+			return ofA, ofB, err
 		}
-		c := cost{cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), wall: wall}
-		if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-			c.megabytes = float64(usage.Maxrss) / 1000
+		second, err := once(b)
+		if err != nil {
+			return ofA, ofB, err
 		}
-		if i == 0 || c.cpu < best.cpu {
-			best = c
+		if i == 0 {
+			ofA, ofB = first, second
 		}
+		ofA, ofB = ofA.and(first), ofB.and(second)
 	}
-	return best, nil
+	return ofA, ofB, nil
+}
+
+func (c cost) and(d cost) cost {
+	return cost{min(c.cpu, d.cpu), min(c.wall, d.wall), max(c.megabytes, d.megabytes)}
+}
+
+// once runs a command. An exit code of 1 is a scan with findings.
+func once(command []string) (c cost, err error) {
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Stdout, cmd.Stderr = io.Discard, os.Stderr
+	started := time.Now()
+	err = cmd.Run()
+	c.wall = time.Since(started)
+	if code := (*exec.ExitError)(nil); err != nil && !(errors.As(err, &code) && code.ExitCode() == 1) {
+		return c, fmt.Errorf("%q: %w", command, err)
+	}
+	c.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		c.megabytes = float64(usage.Maxrss) / 1000
+	}
+	return c, nil
 }
 
 // decodeNodes decodes every document with the YAML library and keeps nothing:

@@ -18,57 +18,66 @@ import (
 func Builtin(obj any) (Template, bool) {
 	switch o := obj.(type) {
 	case *corev1.Pod:
-		return Template{
-			Path: evidence.NewPath("spec").Rooted(""), MetaPath: evidence.NewPath("metadata"),
-			Meta: &o.ObjectMeta, Pod: &o.Spec,
-		}, true
+		return Template{Path: barePod.spec, MetaPath: barePod.meta, Meta: &o.ObjectMeta, Pod: &o.Spec}, true
 	case *corev1.PodTemplate:
-		return of(&o.Template, nil, "template"), true
+		return of(&o.Template, nil, podTemplate), true
 	case *corev1.ReplicationController:
 		if o.Spec.Template == nil {
 			return Template{}, false
 		}
-		return of(o.Spec.Template, o.Spec.Replicas, "spec", "template"), true
+		return of(o.Spec.Template, o.Spec.Replicas, inSpec), true
 	case *appsv1.Deployment:
-		return of(&o.Spec.Template, o.Spec.Replicas, "spec", "template"), true
+		return of(&o.Spec.Template, o.Spec.Replicas, inSpec), true
 	case *appsv1.ReplicaSet:
-		return of(&o.Spec.Template, o.Spec.Replicas, "spec", "template"), true
+		return of(&o.Spec.Template, o.Spec.Replicas, inSpec), true
 	case *appsv1.StatefulSet:
-		return of(&o.Spec.Template, o.Spec.Replicas, "spec", "template"), true
+		return of(&o.Spec.Template, o.Spec.Replicas, inSpec), true
 	case *appsv1.DaemonSet:
-		return of(&o.Spec.Template, nil, "spec", "template"), true
+		return of(&o.Spec.Template, nil, inSpec), true
 	case *batchv1.Job:
-		return of(&o.Spec.Template, nil, "spec", "template"), true
+		return of(&o.Spec.Template, nil, inSpec), true
 	case *batchv1.CronJob:
-		return of(&o.Spec.JobTemplate.Spec.Template, nil, "spec", "jobTemplate", "spec", "template"), true
+		return of(&o.Spec.JobTemplate.Spec.Template, nil, inJobTemplate), true
 	case *appsv1beta1.Deployment:
-		return of(&o.Spec.Template, o.Spec.Replicas, "spec", "template"), true
+		return of(&o.Spec.Template, o.Spec.Replicas, inSpec), true
 	case *appsv1beta1.StatefulSet:
-		return of(&o.Spec.Template, o.Spec.Replicas, "spec", "template"), true
+		return of(&o.Spec.Template, o.Spec.Replicas, inSpec), true
 	case *appsv1beta2.Deployment:
-		return of(&o.Spec.Template, o.Spec.Replicas, "spec", "template"), true
+		return of(&o.Spec.Template, o.Spec.Replicas, inSpec), true
 	case *appsv1beta2.ReplicaSet:
-		return of(&o.Spec.Template, o.Spec.Replicas, "spec", "template"), true
+		return of(&o.Spec.Template, o.Spec.Replicas, inSpec), true
 	case *appsv1beta2.StatefulSet:
-		return of(&o.Spec.Template, o.Spec.Replicas, "spec", "template"), true
+		return of(&o.Spec.Template, o.Spec.Replicas, inSpec), true
 	case *appsv1beta2.DaemonSet:
-		return of(&o.Spec.Template, nil, "spec", "template"), true
+		return of(&o.Spec.Template, nil, inSpec), true
 	case *extensionsv1beta1.Deployment:
-		return of(&o.Spec.Template, o.Spec.Replicas, "spec", "template"), true
+		return of(&o.Spec.Template, o.Spec.Replicas, inSpec), true
 	case *extensionsv1beta1.ReplicaSet:
-		return of(&o.Spec.Template, o.Spec.Replicas, "spec", "template"), true
+		return of(&o.Spec.Template, o.Spec.Replicas, inSpec), true
 	case *extensionsv1beta1.DaemonSet:
-		return of(&o.Spec.Template, nil, "spec", "template"), true
+		return of(&o.Spec.Template, nil, inSpec), true
 	case *batchv1beta1.CronJob:
-		return of(&o.Spec.JobTemplate.Spec.Template, nil, "spec", "jobTemplate", "spec", "template"), true
+		return of(&o.Spec.JobTemplate.Spec.Template, nil, inJobTemplate), true
 	}
 	return Template{}, false
 }
 
-func of(t *corev1.PodTemplateSpec, replicas *int32, fields ...string) Template {
+// The places of the templates of built-in kinds.
+var (
+	barePod       = templatePlace{evidence.NewPath("spec").Rooted(""), evidence.NewPath("metadata")}
+	podTemplate   = templateAt("template")
+	inSpec        = templateAt("spec", "template")
+	inJobTemplate = templateAt("spec", "jobTemplate", "spec", "template")
+)
+
+// A templatePlace is where the spec and the metadata of a template stand.
+type templatePlace struct{ spec, meta evidence.Path }
+
+func templateAt(fields ...string) templatePlace {
 	at := evidence.NewPath(fields...)
-	return Template{
-		Path: at.Field("spec").Rooted(""), MetaPath: at.Field("metadata").Rooted("template.metadata"),
-		Meta: &t.ObjectMeta, Pod: &t.Spec, Replicas: replicas,
-	}
+	return templatePlace{at.Field("spec").Rooted(""), at.Field("metadata").Rooted("template.metadata")}
+}
+
+func of(t *corev1.PodTemplateSpec, replicas *int32, at templatePlace) Template {
+	return Template{Path: at.spec, MetaPath: at.meta, Meta: &t.ObjectMeta, Pod: &t.Spec, Replicas: replicas}
 }

@@ -183,7 +183,7 @@ func (r *reader) merge(u *unit) {
 		return
 	}
 	names := map[string]bool{}
-	s := &u.Source
+	s := new(u.Source) // the report keeps it, and with a pointer into u all that was read
 	for _, t := range u.texts {
 		if t.results != nil && (u.asked || !r.claimed[t.real]) {
 			names[t.name] = true

@@ -43,10 +43,10 @@ func (t *text) read(decoder *manifest.Reader, s setting) []manifest.Result {
 	if len(results) == 0 {
 		return skipped(t.name, "nothing in it but blanks and comments")
 	}
-	strangers := t.found && !speaksOfObjects(data)
+	familiar := sync.OnceValue(func() bool { return !t.found || speaksOfObjects(data) })
 	for i, res := range results {
 		switch {
-		case strangers && res.Err != nil:
+		case res.Err != nil && !familiar():
 			res.Err.Reason = "not a Kubernetes object (no apiVersion, no kind), and broken: " + res.Err.Reason
 			results[i] = manifest.Result{Skipped: res.Err}
 		case t.beside && isPatch(res):
