@@ -54,8 +54,12 @@ func (p *printer) paint(color, s string) string {
 // spaces, with :: or ##; none of ours does, so an object's or file's name wrote it.
 func (p *printer) line(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	if t := strings.TrimLeft(text, " "); strings.HasPrefix(t, "::") || strings.HasPrefix(t, "##") {
-		text = text[:len(text)-len(t)] + `\` + t
+	begin := len(text) - len(strings.TrimLeft(text, " "))
+	if strings.HasPrefix(text[begin:], "\x1b[") {
+		begin += strings.IndexByte(text[begin:], 'm') + 1
+	}
+	if t := text[begin:]; strings.HasPrefix(t, "::") || strings.HasPrefix(t, "##") {
+		text = text[:begin] + `\` + t
 	}
 	p.w.WriteString(text)
 	p.w.WriteByte('\n')

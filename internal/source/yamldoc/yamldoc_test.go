@@ -52,8 +52,9 @@ func canonical(t fataler, doc []byte) string {
 // unlikeKubectl matches what we read otherwise than kubectl: the tag that is a
 // mere "!", which makes a string of a number there and which the library hides
 // from us, directives, which kubectl does not take, and tabs on a line of nothing
-// else, which kubectl takes in some places and the library in some more.
-var unlikeKubectl = regexp.MustCompile(`(?m)(?:^|[\s\[{,:?&-])!(?:[\s,\]}]|$)|^%|^ *\t[ \t]*\r?$`)
+// else, or before a comment, which kubectl takes in some places and the library in
+// some more.
+var unlikeKubectl = regexp.MustCompile(`(?m)(?:^|[\s\[{,:?&-])!(?:[\s,\]}]|$)|^%|(?:^|[\r\x{85}\x{2028}\x{2029}]) *\t[ \t]*(?:#|\r|\x{85}|\x{2028}|\x{2029}|$)`)
 
 type fataler interface {
 	Fatalf(format string, args ...any)
