@@ -31,7 +31,7 @@ func (r *reader) chart(u *unit, s setting) bool {
 	r.say(path)
 	chart, err := load(path)
 	switch {
-	case err != nil && isArchive(path) && !u.named:
+	case err != nil && isArchive(path) && !u.named && errors.Is(err, helm.ErrNoChart):
 		u.add(path, skipped(path, "an archive, but not of a chart: "+inner(err).Error()))
 		return false
 	case err != nil:

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/source/manifest"
 	"github.com/gabion-k8s/gabion/internal/source/yamldoc"
 )
@@ -86,7 +87,7 @@ func (w *walker) entry(it item, mode fs.FileMode) {
 			return
 		case !within(w.root, target):
 			if info.IsDir() {
-				w.faults = append(w.faults, manifest.Result{Skipped: issue(it.name, linkOut)})
+				w.faults = append(w.faults, unseen(it.name, linkOut))
 			}
 			return
 		}
@@ -111,8 +112,15 @@ func (w *walker) fault(it item, why string) {
 	case isManifest(it.name):
 		w.faults = append(w.faults, manifest.Unreadable(it.name, why))
 	case filepath.Ext(it.name) == "":
-		w.faults = append(w.faults, manifest.Result{Skipped: issue(it.name, why)})
+		w.faults = append(w.faults, unseen(it.name, why))
 	}
+}
+
+// unseen is a folder that is passed over although there may be manifests in it:
+// a skipped row, and nothing passes by what was not in the other folders.
+func unseen(name, why string) manifest.Result {
+	left := issue(name, why)
+	return manifest.Result{Skipped: left, Gaps: []evidence.Gap{{Reason: left.String()}}}
 }
 
 func isArchive(path string) bool {

@@ -122,7 +122,13 @@ func LoadArchive(name string, r io.Reader) (*Chart, error) {
 	return newChart(name, name+":", entries, b)
 }
 
+// ErrNoChart is the error of what was read whole and has no Chart.yaml.
+var ErrNoChart = errors.New("Chart.yaml file is missing")
+
 func newChart(name, place string, entries []entry, b *budget) (*Chart, error) {
+	if !slices.ContainsFunc(entries, func(e entry) bool { return e.name == "Chart.yaml" }) {
+		return nil, fmt.Errorf("read chart %q: %w", name, ErrNoChart)
+	}
 	root, err := newSource(place, entries, b, maxDepth)
 	if err != nil {
 		return nil, fmt.Errorf("read chart %q: %w", name, err)

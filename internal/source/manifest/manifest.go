@@ -80,7 +80,8 @@ func (r *Reader) Read(file string, data []byte) []Result {
 			results = append(results, r.decode(file, item))
 		}
 		if len(results) == n {
-			results = append(results, Result{Skipped: &evidence.Issue{File: file, Line: doc.Line, Reason: "an empty " + doc.Kind}})
+			issue := issueAt(file, doc, evidence.Path{}, "an empty "+doc.Kind)
+			results = append(results, Result{Skipped: &issue})
 		}
 	}
 	return results
