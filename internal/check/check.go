@@ -39,8 +39,21 @@ type Check struct {
 	// Leaves is what the recommendation's proof asks for besides and no object
 	// shows. It keeps the row from passing once anything was judged.
 	Leaves Rest
+	// Live is the question of a check that only a live cluster can answer, in words
+	// that follow "not known:": whether running pods meet the level of their
+	// namespace. Over files such a check is not run, and its row says so. "" for a
+	// check that judges objects wherever they come from.
+	Live string
+	// Written is the question of a check that only files can answer, likewise: which
+	// API version objects are written in. Over a live cluster it is not run.
+	Written string
 	// Run judges.
 	Run func(*Run)
+}
+
+// Asks reports whether a snapshot is of the kind that the check can judge.
+func (c *Check) Asks(snap *evidence.Snapshot) bool {
+	return (c.Live == "" || snap.Cluster != nil) && (c.Written == "" || snap.Cluster == nil)
 }
 
 // A Rest is a question that a check leaves open; the zero value is none.
@@ -97,6 +110,9 @@ type Settings struct {
 	// UntrustedSelector marks workloads that need a sandboxed runtime (ENV-01):
 	// pod labels that must all match; empty when none are declared.
 	UntrustedSelector map[string]string
+	// ShowDefaults has the roles and bindings that Kubernetes itself makes judged
+	// like any other, where they are not told apart by having been changed.
+	ShowDefaults bool
 }
 
 // A Scan is what all checks of one run share: the evidence, the settings, and
@@ -283,6 +299,8 @@ func Validate(checks []*Check) error {
 			return fmt.Errorf("check %s: needs a severity", c.ID)
 		case c.Run == nil:
 			return fmt.Errorf("check %s: has nothing to run", c.ID)
+		case c.Live != "" && c.Written != "":
+			return fmt.Errorf("check %s: nothing that could be both live and written", c.ID)
 		case (c.Leaves.What == "") != (len(c.Leaves.To) == 0):
 			return fmt.Errorf("check %s: what it leaves open needs both a question and evidence", c.ID)
 		}

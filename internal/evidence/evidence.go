@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +20,9 @@ import (
 
 // A Snapshot is everything one run knows.
 type Snapshot struct {
+	// Cluster is the cluster that the objects were listed from, nil for files: what
+	// is not among them is then not there, but for the gaps.
+	Cluster *Cluster
 	Sources []*Source
 	// Gaps are the things that were asked for, or that the objects refer to, and
 	// could not be seen.
@@ -35,6 +39,8 @@ type Snapshot struct {
 	NetworkPolicies []*Object[networkingv1.NetworkPolicy]
 	Ingresses       []*Object[networkingv1.Ingress]
 	RuntimeClasses  []*Object[nodev1.RuntimeClass]
+	Nodes           []*Object[corev1.Node]
+	Volumes         []*Object[corev1.PersistentVolume]
 
 	// Roles and ClusterRoles, RoleBindings and ClusterRoleBindings: the
 	// cluster-wide kinds have no Namespace in their Ref.
@@ -47,7 +53,8 @@ type Snapshot struct {
 	AdmissionPolicies       []*Object[admissionregistrationv1.ValidatingAdmissionPolicy]
 	AdmissionPolicyBindings []*Object[admissionregistrationv1.ValidatingAdmissionPolicyBinding]
 	// Custom holds objects of kinds that have no Go type here and that checks
-	// read all the same, such as Istio's PeerAuthentication.
+	// read all the same, such as Istio's PeerAuthentication, and the definitions of
+	// such kinds: CustomResourceDefinitions, without their schemas, and APIServices.
 	Custom []*Custom
 
 	// Objects is every object, those of the lists above included, in the order
@@ -100,6 +107,8 @@ type Ref struct {
 	Outline *Outline
 	// JSON is the whole object, kept only when Snapshot readers are asked to.
 	JSON []byte
+	// Created is when the API server made the object, zero for one in a file.
+	Created time.Time
 }
 
 // Group is the API group: "" for the core group.
@@ -128,7 +137,7 @@ func (r *Ref) Position(p Path) Position { return r.Outline.Place(p) }
 // A Source is one thing that was read, with what of it could not be.
 // Documents = Objects + len(Skipped) + len(Errors), always.
 type Source struct {
-	Type      string  `json:"type"` // manifest, helm, kustomize
+	Type      string  `json:"type"` // manifest, helm, kustomize, cluster
 	Ref       string  `json:"ref"`  // as the user gave or would give it
 	Files     int     `json:"files"`
 	Documents int     `json:"documents"`
@@ -140,6 +149,8 @@ type Source struct {
 	// Opaque are objects that make other objects from something that was not
 	// given, such as an Argo CD Application of another repository.
 	Opaque []Issue `json:"opaque,omitempty"`
+	// Cluster says of a live cluster which it was, who looked, and what at.
+	Cluster *Cluster `json:"cluster,omitempty"`
 }
 
 // An Issue is something to say about a place in a source.
@@ -180,13 +191,16 @@ const (
 	RuntimeClasses  Fact = "runtime classes"
 	Mesh            Fact = "mesh policies"
 	Profiles        Fact = "seccomp profiles"
+	Nodes           Fact = "nodes"
+	Volumes         Fact = "persistent volumes"
+	Extensions      Fact = "custom resource definitions and API services"
 	// Others are the kinds that only those checks read that read every object.
 	Others Fact = "other objects"
 )
 
 // Facts lists every fact, for gaps that concern them all.
 var facts = []Fact{Workloads, Namespaces, ServiceAccounts, NetworkPolicies, Exposure, RBAC, ConfigMaps, Secrets,
-	Quotas, LimitRanges, Admission, RuntimeClasses, Mesh, Profiles, Others}
+	Quotas, LimitRanges, Admission, RuntimeClasses, Mesh, Profiles, Nodes, Volumes, Extensions, Others}
 
 // Facts returns every fact.
 func Facts() []Fact { return slices.Clone(facts) }
@@ -210,12 +224,16 @@ func (g Gap) Touches(f Fact, namespace string) bool {
 // all that there is, and if not, why. Only then does "none found" mean "there is
 // none". Files are complete for a namespace when they create it: whoever writes
 // the Namespace writes what belongs into it. Nothing in files is complete for
-// the whole cluster, which is asked for with "".
+// the whole cluster, which is asked for with "". A live cluster is complete where
+// it was listed.
 func (s *Snapshot) Complete(f Fact, namespace string) (bool, string) {
 	for _, g := range s.Gaps {
 		if g.Touches(f, namespace) {
 			return false, g.Reason
 		}
+	}
+	if s.Cluster != nil {
+		return s.Cluster.covers(f, namespace)
 	}
 	if namespace == "" {
 		return false, "files cannot show all " + string(f) + " of a cluster"
@@ -259,6 +277,10 @@ func (s *Snapshot) Add(ref *Ref, object any) {
 		s.NetworkPolicies = append(s.NetworkPolicies, &Object[networkingv1.NetworkPolicy]{ref, o})
 	case *networkingv1.Ingress:
 		s.Ingresses = append(s.Ingresses, &Object[networkingv1.Ingress]{ref, o})
+	case *corev1.Node:
+		s.Nodes = append(s.Nodes, &Object[corev1.Node]{ref, o})
+	case *corev1.PersistentVolume:
+		s.Volumes = append(s.Volumes, &Object[corev1.PersistentVolume]{ref, o})
 	case *nodev1.RuntimeClass:
 		s.RuntimeClasses = append(s.RuntimeClasses, &Object[nodev1.RuntimeClass]{ref, o})
 	case *rbacv1.Role:

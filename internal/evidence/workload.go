@@ -31,6 +31,15 @@ type Workload struct {
 	Partial string
 	// ByShape is set when the kind is unknown and the pod was found by its shape.
 	ByShape bool
+	// Running is how many pods of it a live cluster has; zero for files.
+	Running int
+	// Instance is set for what really runs where that is not what the object says:
+	// it names one such pod, and Template is the workload as it is written. Both are
+	// judged, and of Instance only what Template does not have is reported.
+	Instance string
+	Template *Workload
+	// Differs says in words what of the Instance is not as the Template says.
+	Differs []string
 }
 
 // NewWorkload returns the workload of a template at path.

@@ -22,6 +22,7 @@ import (
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/source/carrier"
+	"github.com/gabion-k8s/gabion/internal/source/kind"
 	"github.com/gabion-k8s/gabion/internal/source/yamldoc"
 )
 
@@ -132,7 +133,7 @@ func (r *Reader) broken(file string, e *yamldoc.Error) Result {
 func gaps(apiVersion, kindName string, issue evidence.Issue) []evidence.Gap {
 	g := evidence.Gap{Reason: issue.String()}
 	if kindName != "" {
-		f, known := factOf(groupOf(apiVersion), kindName)
+		f, known := kind.FactOf(groupOf(apiVersion), kindName)
 		if known && f == "" {
 			f = evidence.Others
 		}
@@ -155,9 +156,9 @@ func (r *Reader) decode(file string, doc yamldoc.Document) Result {
 		return res
 	}
 	group := groupOf(doc.APIVersion)
-	k, builtin := kinds[group+"/"+doc.Kind]
+	k, builtin := kind.Find(group, doc.Kind)
 	if !builtin {
-		if right, ok := properCase(group, doc.Kind); ok {
+		if right, ok := kind.ProperCase(group, doc.Kind); ok {
 			return failed(file, doc, evidence.NewPath("kind"), fmt.Sprintf("kind %q: the API has no such kind, %q is written with these capitals", doc.Kind, right))
 		}
 	}
@@ -179,6 +180,9 @@ func (r *Reader) decode(file string, doc yamldoc.Document) Result {
 	res := Result{Ref: ref, Object: object, Warnings: unknownFields(file, doc, object, strict)}
 	switch v := object.(type) {
 	case nil:
+		if builtin && k.Fact != "" {
+			res.Object = &evidence.Custom{JSON: kind.WithoutSchemas(group, doc.Kind, doc.JSON)}
+		}
 		if !builtin {
 			var faults []*carrier.FieldError
 			res.Object, faults = custom(group, doc)
@@ -201,8 +205,8 @@ func (r *Reader) decode(file string, doc yamldoc.Document) Result {
 		}
 	}
 	_, carriesPods := res.Object.([]*evidence.Workload)
-	r.assumeNamespace(ref, k.cluster, builtin, group, carriesPods)
-	if makers[group+"/"+doc.Kind] {
+	r.assumeNamespace(ref, k.Cluster, builtin, group, carriesPods)
+	if kind.Makes(group, doc.Kind) {
 		unseen := issueAt(file, doc, evidence.Path{}, ref.String()+": what it has others install is not among the files")
 		res.Opaque = append(res.Opaque, unseen)
 		res.Gaps = append(res.Gaps, evidence.Gap{Reason: unseen.String()})
@@ -224,18 +228,18 @@ type metadata struct {
 
 // typedObject decodes a document with the Go type of its kind, or only its
 // metadata when there is none. strict are the fields that the type does not have.
-func typedObject(k kind, doc yamldoc.Document) (object any, m metadata, strict []error, err error) {
-	if k.decode == nil {
+func typedObject(k kind.Kind, doc yamldoc.Document) (object any, m metadata, strict []error, err error) {
+	if k.New == nil {
 		var named struct {
 			Metadata metadata `json:"metadata"`
 		}
 		err = carrier.Decode(doc.JSON, &named, evidence.Path{})
 		return nil, named.Metadata, nil, err
 	}
-	object = k.decode()
+	object = k.New()
 	if strict, err = kjson.UnmarshalStrict(doc.JSON, object, kjson.DisallowUnknownFields); err != nil {
 		// Decoded once more, to learn which field it is.
-		return nil, m, nil, cmp.Or(carrier.Decode(doc.JSON, k.decode(), evidence.Path{}), err)
+		return nil, m, nil, cmp.Or(carrier.Decode(doc.JSON, k.New(), evidence.Path{}), err)
 	}
 	om := object.(metav1.Object)
 	return object, metadata{om.GetName(), om.GetGenerateName(), om.GetNamespace(), om.GetLabels(), om.GetAnnotations()}, strict, nil
@@ -276,7 +280,7 @@ func notAnObject(file string, doc yamldoc.Document) (Result, bool) {
 		return skip("a kubeconfig, not an object of the API")
 	case !strings.Contains(doc.APIVersion, "/") && doc.APIVersion != "v1" && !hasMeta:
 		return skip("not a Kubernetes object: apiVersion " + doc.APIVersion)
-	case slices.Contains(configuration, groupOf(doc.APIVersion)), !hasMeta && mayBeConfiguration(doc):
+	case kind.Configuration(groupOf(doc.APIVersion)), !hasMeta && mayBeConfiguration(doc):
 		return skip(fmt.Sprintf("a configuration file (%s %s), not an object of the API", doc.APIVersion, doc.Kind))
 	}
 	return Result{}, false
@@ -286,7 +290,7 @@ func notAnObject(file string, doc yamldoc.Document) (Result, bool) {
 // configuration files with an apiVersion and a kind, and without metadata.
 func mayBeConfiguration(doc yamldoc.Document) bool {
 	group := groupOf(doc.APIVersion)
-	_, read := customGroups[group]
+	_, read := kind.ReadGroup(group)
 	return strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io") && !read && !carrier.Known(group, doc.Kind)
 }
 
@@ -301,7 +305,7 @@ func issueAt(file string, doc yamldoc.Document, at evidence.Path, reason string)
 func failed(file string, doc yamldoc.Document, at evidence.Path, reason string) Result {
 	issue := issueAt(file, doc, at, reason)
 	kindName := doc.Kind
-	if right, ok := properCase(groupOf(doc.APIVersion), doc.Kind); ok {
+	if right, ok := kind.ProperCase(groupOf(doc.APIVersion), doc.Kind); ok {
 		kindName = right
 	}
 	return Result{Err: &issue, Gaps: gaps(doc.APIVersion, kindName, issue)}
@@ -349,7 +353,7 @@ func custom(group string, doc yamldoc.Document) (any, []*carrier.FieldError) {
 		}
 		return list, faults
 	}
-	if _, read := customGroups[group]; read {
+	if _, read := kind.ReadGroup(group); read {
 		return &evidence.Custom{JSON: bytes.Clone(doc.JSON)}, faults
 	}
 	return nil, faults
@@ -377,8 +381,8 @@ func withoutValues(s *corev1.Secret, doc yamldoc.Document) *evidence.Secret {
 // assumeNamespace gives an object that names no namespace the one it would be
 // created in.
 func (r *Reader) assumeNamespace(ref *evidence.Ref, cluster, builtin bool, group string, carriesPods bool) {
-	_, read := customGroups[group]
-	namespaced := builtin && !cluster || !builtin && (carriesPods || read) && !clusterCustom[group+"/"+ref.Kind] && group != "constraints.gatekeeper.sh"
+	_, read := kind.ReadGroup(group)
+	namespaced := builtin && !cluster || !builtin && (carriesPods || read) && !kind.ClusterCustom(group, ref.Kind)
 	switch {
 	case builtin && cluster:
 		ref.Namespace = ""

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/source/kind"
 )
 
 // describe is a result in a line.
@@ -89,27 +90,27 @@ func TestDocuments(t *testing.T) {
 // Every kind of the table can be decoded, is counted, and stands in the snapshot
 // only in the namespace that it can have.
 func TestKinds(t *testing.T) {
-	for key, k := range kinds {
-		group, kind, _ := strings.Cut(key, "/")
+	for key, k := range kind.All() {
+		group, name := key.Group, key.Kind
 		apiVersion := "v1"
 		if group != "" {
 			apiVersion = group + "/v1"
 		}
 		var r Reader
 		r.Namespace = "here"
-		results := r.Read("x.json", fmt.Appendf(nil, `{"apiVersion":%q,"kind":%q,"metadata":{"name":"x"}}`, apiVersion, kind))
+		results := r.Read("x.json", fmt.Appendf(nil, `{"apiVersion":%q,"kind":%q,"metadata":{"name":"x"}}`, apiVersion, name))
 		if len(results) != 1 || results[0].Ref == nil {
 			t.Errorf("%s: %s", key, describe(results[0]))
 			continue
 		}
 		want := "here"
-		if k.cluster {
+		if k.Cluster {
 			want = ""
 		}
 		if got := results[0].Ref.Namespace; got != want {
 			t.Errorf("%s: namespace %q, want %q", key, got, want)
 		}
-		if right, wrong := properCase(group, strings.ToLower(kind)); !wrong || right != kind {
+		if right, wrong := kind.ProperCase(group, strings.ToLower(name)); !wrong || right != name {
 			t.Errorf("%s: %q is its proper case", key, right)
 		}
 		snap, source := &evidence.Snapshot{}, &evidence.Source{}
@@ -118,7 +119,8 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%s: %+v", key, source)
 		}
 	}
-	for group, fact := range customGroups {
+	for _, group := range kind.ReadGroups() {
+		fact, _ := kind.ReadGroup(group)
 		if fact != "" && !slices.Contains(evidence.Facts(), fact) {
 			t.Errorf("%s: no fact %q", group, fact)
 		}

@@ -1,0 +1,188 @@
+// Package cluster turns the objects that an API server served into evidence:
+// whether they come over the wire or out of a snapshot, it is here that they are
+// trimmed, that pods are put to the workload that made them, and that custom
+// objects are searched for pods. It opens no connection and no file.
+package cluster
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/source/carrier"
+	"github.com/gabion-k8s/gabion/internal/source/kind"
+)
+
+// An Object is one object as it was served.
+type Object struct {
+	APIVersion, Kind string
+	// Typed is a pointer to the Go type of a built-in kind. A Secret has its
+	// metadata and its type only. Kinds of which nobody reads more are
+	// *metav1.PartialObjectMetadata.
+	Typed metav1.Object
+	// JSON is an object of a kind without a Go type here; Typed is nil then.
+	JSON []byte
+}
+
+// A Sink takes the objects of one cluster, and what could not be seen of it.
+type Sink interface {
+	// Add takes an object, which the caller no longer touches.
+	Add(Object) error
+	// Gap takes what could not be seen.
+	Gap(evidence.Gap)
+}
+
+// Trim takes from an object what no check reads and what must not be kept: who
+// managed which field, and the annotation in which kubectl keeps the whole object
+// once more, values of Secrets among it.
+func Trim(o metav1.Object) {
+	o.SetManagedFields(nil)
+	if annotations := o.GetAnnotations(); annotations[corev1.LastAppliedConfigAnnotation] != "" {
+		delete(annotations, corev1.LastAppliedConfigAnnotation)
+	}
+	if s, ok := o.(*corev1.Secret); ok {
+		clear(s.Data)
+		s.Data, s.StringData = nil, nil
+	}
+}
+
+// A Builder is the Sink that fills a snapshot.
+type Builder struct {
+	snap   *evidence.Snapshot
+	source *evidence.Source
+	// KeepJSON keeps every object's JSON, for rules that the user brings.
+	KeepJSON bool
+
+	owners owners
+}
+
+// NewBuilder returns a Builder that fills a snapshot, which must be of nothing
+// else, with the objects of one cluster.
+func NewBuilder(snap *evidence.Snapshot, c *evidence.Cluster) *Builder {
+	source := &evidence.Source{Type: "cluster", Ref: c.Name, Cluster: c, Skipped: []evidence.Issue{}, Errors: []evidence.Issue{}}
+	snap.Cluster = c
+	snap.Sources = append(snap.Sources, source)
+	return &Builder{snap: snap, source: source}
+}
+
+// Gap adds what could not be seen.
+func (b *Builder) Gap(g evidence.Gap) {
+	b.snap.Gaps = append(b.snap.Gaps, g)
+	b.source.Errors = append(b.source.Errors, evidence.Issue{Reason: g.Reason})
+	b.source.Documents++
+}
+
+// Add takes one object. It fails for one that cannot be what it says.
+func (b *Builder) Add(o Object) error {
+	ref := &evidence.Ref{APIVersion: o.APIVersion, Kind: o.Kind, Source: b.source}
+	var object any
+	if o.Typed != nil {
+		Trim(o.Typed)
+		b.describe(ref, o.Typed)
+		object = b.typed(ref, o.Typed)
+	} else {
+		text, err := b.custom(ref, o.JSON)
+		if err != nil {
+			return fmt.Errorf("%s: %w", o.Kind, err)
+		}
+		object = text
+	}
+	if b.KeepJSON {
+		if err := keep(ref, o); err != nil {
+			return err
+		}
+	}
+	b.source.Documents++
+	b.source.Objects++
+	if list, ok := object.([]*evidence.Workload); ok {
+		b.owners.add(ref, o, list)
+		return nil
+	}
+	b.snap.Add(ref, object)
+	return nil
+}
+
+// describe fills a reference from an object's metadata.
+func (b *Builder) describe(ref *evidence.Ref, o metav1.Object) {
+	ref.Namespace, ref.Name = o.GetNamespace(), o.GetName()
+	ref.Labels, ref.Annotations = o.GetLabels(), o.GetAnnotations()
+	ref.Created = o.GetCreationTimestamp().Time
+}
+
+// typed is what Snapshot.Add takes of an object of a built-in kind.
+func (b *Builder) typed(ref *evidence.Ref, o metav1.Object) any {
+	switch v := o.(type) {
+	case *metav1.PartialObjectMetadata:
+		return nil
+	case *corev1.Secret:
+		return &evidence.Secret{Type: v.Type}
+	}
+	if t, ok := carrier.Builtin(o); ok {
+		return []*evidence.Workload{workload(t)}
+	}
+	return o
+}
+
+// custom is what Snapshot.Add takes of an object without a Go type.
+func (b *Builder) custom(ref *evidence.Ref, text []byte) (any, error) {
+	var o struct {
+		Metadata metav1.ObjectMeta `json:"metadata"`
+	}
+	if err := json.Unmarshal(text, &o); err != nil {
+		return nil, err
+	}
+	Trim(&o.Metadata)
+	b.describe(ref, &o.Metadata)
+	group := ref.Group()
+	if k, ok := kind.Find(group, ref.Kind); ok {
+		if k.Fact == "" {
+			return nil, nil
+		}
+		return &evidence.Custom{JSON: kind.WithoutSchemas(group, ref.Kind, text)}, nil
+	}
+	templates, faults := carrier.Find(group, ref.Kind, text)
+	for _, f := range faults {
+		b.Gap(evidence.Gap{Fact: evidence.Workloads, Scope: ref.Namespace, Reason: fmt.Sprintf("%s: %v", ref, f)})
+	}
+	if len(templates) > 0 {
+		var list []*evidence.Workload
+		for _, t := range templates {
+			list = append(list, workload(t))
+		}
+		return list, nil
+	}
+	if _, read := kind.ReadGroup(group); read {
+		return &evidence.Custom{JSON: bytes.Clone(text)}, nil
+	}
+	return nil, nil
+}
+
+// workload keeps of an object only its pod.
+func workload(t carrier.Template) *evidence.Workload {
+	pod := *t.Pod
+	w := evidence.NewWorkload(t.Path, t.MetaPath, t.Meta, &pod)
+	w.Moved, w.Replicas, w.Partial, w.ByShape = t.Moved, t.Replicas, t.Partial, t.ByShape
+	return w
+}
+
+// keep puts the object's JSON into its reference.
+func keep(ref *evidence.Ref, o Object) error {
+	if o.Typed == nil {
+		ref.JSON = o.JSON
+		return nil
+	}
+	o.Typed.(interface {
+		GetObjectKind() schema.ObjectKind
+	}).GetObjectKind().SetGroupVersionKind(schema.FromAPIVersionAndKind(o.APIVersion, o.Kind))
+	text, err := json.Marshal(o.Typed)
+	if err != nil {
+		return fmt.Errorf("%s: %w", ref, err)
+	}
+	ref.JSON = text
+	return nil
+}
