@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/checks"
+	"github.com/gabion-k8s/gabion/internal/engine"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/policy"
 	"github.com/gabion-k8s/gabion/internal/source/files"
@@ -76,17 +77,16 @@ func readPolicy(file string) (policy.File, error) {
 	return policy.File{Name: file, Data: data}, err
 }
 
-// judgePolicies adds what the user's own policies say to the plan, and what they
-// could not be asked about to the sources.
-func (p *plan) judgePolicies(ctx context.Context, snap *evidence.Snapshot) error {
+// judgePolicies returns what the user's own policies say of a world, and adds to
+// its sources what they could not be asked about.
+func (p *plan) judgePolicies(ctx context.Context, world *evidence.Snapshot) ([]engine.Extra, error) {
 	if p.policies == nil {
-		return nil
+		return nil, nil
 	}
-	found, rows, err := p.policies.Judge(ctx, snap)
+	found, rows, err := p.policies.Judge(ctx, world)
 	if err != nil {
-		return fmt.Errorf("judge by policies: %w", err)
+		return nil, fmt.Errorf("judge by policies: %w", err)
 	}
-	p.engine.Extra = append(p.engine.Extra, found...)
-	snap.Sources = append(snap.Sources, rows...)
-	return nil
+	world.Sources = append(world.Sources, rows...)
+	return found, nil
 }

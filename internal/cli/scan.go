@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,39 +19,39 @@ import (
 	"github.com/gabion-k8s/gabion/internal/guide"
 	"github.com/gabion-k8s/gabion/internal/policy"
 	"github.com/gabion-k8s/gabion/internal/report"
-	"github.com/gabion-k8s/gabion/internal/source/files"
-	"github.com/gabion-k8s/gabion/internal/source/helm"
-	"github.com/gabion-k8s/gabion/internal/source/manifest"
 )
 
 type scanOptions struct {
-	filenames   []string
-	namespace   string
-	selector    string
-	outputs     []string
-	failOn      string
-	config      string
-	exceptions  []string
-	baseline    string
-	policies    []string
-	kubeVersion string // of Kubernetes, the rules to apply
-	color       string
-	quiet       bool
-	verbose     bool
-	helm        helm.Options
+	sources
+	selector         string
+	outputs          []string
+	failOn           string
+	config           string
+	exceptions       []string
+	trustAnnotations bool
+	showDefaults     bool
+	baseline         string
+	policies         []string
+	kubeVersion      string // of Kubernetes, the rules to apply
+	color            string
 }
 
 func newScan(env Env) *cobra.Command {
 	var o scanOptions
 	cmd := &cobra.Command{
-		Use:   "scan [PATH...]",
-		Short: "Judge manifests, charts and overlays against every recommendation",
+		Use:   "scan [PATH...] [--cluster] [--snapshot FILE]",
+		Short: "Judge manifests, charts, overlays and clusters against every recommendation",
 		Long: `Judge what is given against every recommendation of the guide, and report.
 
 A PATH is a file, a folder, a Helm chart (folder or .tgz), a Kustomize folder, a
 glob, or - for standard input. It is recognised by what it contains: in a folder,
 charts and overlays are rendered and what they are made of is not judged by
 itself. Folders and files whose name begins with a dot are passed over.
+
+With --cluster the live cluster of the kubeconfig is read, as kubectl would read
+it, and with --snapshot one that was read earlier. Reading takes get and list, no
+Secret's value, and what may not be read is said: gabion rbac own-role prints the
+rights that it takes. Files and each cluster are judged apart and reported together.
 
 Exit codes:
   0  judged, and nothing at or above --fail-on
@@ -63,41 +62,36 @@ Exit codes:
 		Example: `  gabion scan deploy/
   gabion scan chart/ --values prod.yaml -o wide
   kustomize build overlays/prod | gabion scan -
+  gabion scan --cluster --context prod
   gabion scan deploy/ -o sarif=gabion.sarif -o html=report.html --fail-on high`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runScan(cmd.Context(), env, o, args)
+			if err := o.complete(cmd, args); err != nil {
+				return err
+			}
+			return runScan(cmd.Context(), env, o)
 		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringArrayVarP(&o.filenames, "filename", "f", nil, "file, folder or - to read; same as PATH, repeatable")
-	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of objects that name none, and of charts")
+	o.pathFlags(f)
+	o.clusterFlags(f)
 	f.StringVarP(&o.selector, "selector", "l", "", "report only about objects with these labels; everything is read all the same")
 	f.StringArrayVarP(&o.outputs, "output", "o", nil, "FORMAT[=FILE], repeatable: "+strings.Join(report.Names(), ", ")+" (default table)")
 	f.StringVar(&o.failOn, "fail-on", "", "least severity that makes the exit code 1: critical, high, medium, low, info, none (default medium)")
 	f.StringVar(&o.config, "config", "", "configuration file (default: the nearest .gabion.yaml from here up)")
 	f.StringArrayVar(&o.exceptions, "exceptions", nil, "file of exceptions, repeatable")
+	f.BoolVar(&o.trustAnnotations, "trust-annotations", false, "clusters: honour the exceptions that live objects claim by annotation")
+	f.BoolVar(&o.showDefaults, "show-defaults", false, "judge the roles and bindings that Kubernetes itself makes like any other")
 	f.StringVar(&o.baseline, "baseline", "", "earlier JSON report: only findings that are not in it count for the exit code")
 	f.StringArrayVar(&o.policies, "policy", nil, "file or folder of ValidatingAdmissionPolicies to judge by as well, repeatable")
-	f.StringVar(&o.kubeVersion, "kubernetes-version", "", "judge as this Kubernetes release, X.Y (default "+evidence.Newest().String()+")")
-	f.StringArrayVar(&o.helm.ValuesFiles, "values", nil, "charts: values file, repeatable")
-	f.StringArrayVar(&o.helm.Set, "set", nil, "charts: value, as helm's --set")
-	f.StringArrayVar(&o.helm.SetString, "set-string", nil, "charts: string value, as helm's --set-string")
-	f.StringArrayVar(&o.helm.SetFile, "set-file", nil, "charts: value from a file, as helm's --set-file")
-	f.StringVar(&o.helm.ReleaseName, "release-name", "", "charts: name of the release")
-	f.StringVar(&o.helm.KubeVersion, "kube-version", "", "charts: Kubernetes version that templates see (default: that of --kubernetes-version)")
-	f.StringSliceVar(&o.helm.APIVersions, "api-versions", nil, "charts: API versions that templates see")
+	f.StringVar(&o.kubeVersion, "kubernetes-version", "", "judge as this Kubernetes release, X.Y (default: the cluster's, for files "+evidence.Newest().String()+")")
+	o.chartFlags(f)
 	f.StringVar(&o.color, "color", "auto", "auto, always or never; NO_COLOR and CLICOLOR_FORCE are honoured")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress on standard error")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "say on standard error what is read")
+	o.voiceFlags(f)
 	return cmd
 }
 
-func runScan(ctx context.Context, env Env, o scanOptions, args []string) error {
-	paths := slices.Concat(args, o.filenames)
-	if len(paths) == 0 {
-		return usagef("nothing to scan: name a file, a folder, a chart, or - for standard input\nFor example: gabion scan deploy/")
-	}
+func runScan(ctx context.Context, env Env, o scanOptions) error {
 	plan, err := prepare(env, o)
 	if err != nil {
 		return usageError{err}
@@ -105,35 +99,24 @@ func runScan(ctx context.Context, env Env, o scanOptions, args []string) error {
 	defer collectRarely(env)()
 
 	started := env.Now()
-	snap := &evidence.Snapshot{}
-	watch := newProgress(env, o.quiet, o.verbose)
-	read := files.Options{
-		Paths: paths, Stdin: env.Stdin, Helm: o.helm,
-		Manifest: manifest.Options{Namespace: o.namespace, KeepJSON: len(o.policies) > 0},
-	}
-	read.Helm.Namespace = o.namespace
+	o.keepJSON = o.keepJSON || len(o.policies) > 0
 	if o.helm.KubeVersion == "" {
-		read.Helm.KubeVersion = "v" + plan.engine.Settings.Version.String() + ".0"
+		o.helm.KubeVersion = "v" + plan.engine.Settings.Version.String() + ".0"
 	}
-	if watch != nil {
-		read.Progress = watch.say
-	}
-	err = files.Read(ctx, snap, read)
-	watch.stop()
-	switch {
-	case errors.Is(err, files.ErrNothing):
-		return usageError{err}
-	case err != nil:
-		return err
-	}
-	snap.Sort()
-	if err := plan.judgePolicies(ctx, snap); err != nil {
-		return err
-	}
-	rep, err := engine.Run(ctx, snap, checks.All(), plan.engine)
+	worlds, err := o.gather(ctx, env)
 	if err != nil {
 		return err
 	}
+	var reports []*report.Report
+	for i, world := range worlds {
+		worlds[i] = nil // what was judged may go
+		rep, err := plan.judge(ctx, world)
+		if err != nil {
+			return err
+		}
+		reports = append(reports, rep)
+	}
+	rep := report.Merge(reports)
 	rep.Tool = tool()
 	rep.StartedAt, rep.FinishedAt = started.UTC(), env.Now().UTC()
 	if plan.baseline != nil {
@@ -145,6 +128,23 @@ func runScan(ctx context.Context, env Env, o scanOptions, args []string) error {
 	return plan.verdict(rep)
 }
 
+// judge judges one world.
+func (p *plan) judge(ctx context.Context, world *evidence.Snapshot) (*report.Report, error) {
+	o := p.engine
+	if c := world.Cluster; c != nil {
+		o.Exceptions.Annotations = p.trustAnnotations
+		if v, err := evidence.ParseVersion(c.Version); err == nil && !p.versionGiven {
+			o.Settings.Version = v
+		}
+	}
+	extra, err := p.judgePolicies(ctx, world)
+	if err != nil {
+		return nil, err
+	}
+	o.Extra = extra
+	return engine.Run(ctx, world, checks.All(), o)
+}
+
 // A plan is everything about a scan that can be wrong before anything is read.
 type plan struct {
 	engine   engine.Options
@@ -152,6 +152,9 @@ type plan struct {
 	baseline *report.Report
 	outputs  []output
 	policies *policy.Set // nil without --policy
+	// versionGiven is set when the user says which release to judge as.
+	versionGiven     bool
+	trustAnnotations bool
 }
 
 type output struct {
@@ -165,10 +168,11 @@ func prepare(env Env, o scanOptions) (*plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	p := &plan{}
+	p := &plan{trustAnnotations: o.trustAnnotations, versionGiven: o.kubeVersion != "" || c.KubernetesVersion != ""}
 	if p.engine.Settings, err = c.settings(o.kubeVersion); err != nil {
 		return nil, err
 	}
+	p.engine.Settings.ShowDefaults = o.showDefaults
 	list, err := c.exceptions(o.exceptions)
 	if err != nil {
 		return nil, err

@@ -45,6 +45,9 @@ type row struct {
 	evaluated check.IDs
 	failed    check.IDs
 	open      []string // reasons why the answer is not whole
+	live      bool     // a rule asked the live cluster
+	left      []check.Rest
+	unasked   []string // questions of rules that this kind of evidence cannot answer
 	unread    bool     // one of them is that something could not be read
 	findings  int
 	excepted  int // of the findings
@@ -88,16 +91,24 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		rw := rows[c.Recommendation]
+		if !c.Asks(snap) {
+			rw.unasked = append(rw.unasked, unasked(c))
+			continue
+		}
 		clear(failures)
 		run := &check.Run{Scan: scan, Failures: failures[:0]}
 		c.Run(run)
 		failures = run.Failures
-		rw := rows[c.Recommendation]
 		rw.rules++
+		rw.live = rw.live || c.Live != ""
 		rw.evaluated.AddAll(selected(run.Evaluated, snap, o.Selector))
 		gaps := unread(snap, c)
 		rw.unread = rw.unread || len(gaps) > 0
-		rw.open = slices.Concat(rw.open, unknown(run, c), gaps)
+		rw.open = slices.Concat(rw.open, unknown(run), gaps)
+		if c.Leaves.What != "" && run.Evaluated.Len() > 0 {
+			rw.left = append(rw.left, c.Leaves)
+		}
 		for i := range failures {
 			add(rw, c.ID, c.Recommendation, c.Severity, c.Remedy, failures[i].Ref, &failures[i].Problem)
 		}
@@ -106,7 +117,7 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 		add(rows[e.Recommendation], e.Rule, e.Recommendation, e.Severity, e.Problem.Remedy, e.Ref, &e.Problem)
 	}
 	for _, rec := range guide.All() {
-		answer := rows[rec.ID].answer(rec, o.Attestations, o.Exceptions.Now.Format(time.DateOnly))
+		answer := rows[rec.ID].answer(rec, given(snap), o.Attestations, o.Exceptions.Now.Format(time.DateOnly))
 		rep.Recommendations = append(rep.Recommendations, answer)
 		rep.Summary.Add(answer.Status)
 	}
@@ -142,9 +153,42 @@ func selected(evaluated check.IDs, snap *evidence.Snapshot, selector func(*evide
 	return ids
 }
 
-// unknown gathers why a check's answer is not whole: what it said itself, and
-// what no object shows.
-func unknown(run *check.Run, c *check.Check) []string {
+// given are the kinds of evidence that a snapshot is.
+func given(snap *evidence.Snapshot) []guide.Evidence {
+	if snap.Cluster != nil {
+		// Whatever a manifest shows, the cluster does.
+		return []guide.Evidence{guide.Manifest, guide.Cluster}
+	}
+	return []guide.Evidence{guide.Manifest}
+}
+
+// unasked is the question of a check that needs another kind of evidence.
+func unasked(c *check.Check) string {
+	if c.Live != "" {
+		return c.Live + ": needs " + strings.Join(flagged([]guide.Evidence{guide.Cluster}), "")
+	}
+	return c.Written + ": needs " + strings.Join(flagged([]guide.Evidence{guide.Manifest}), "")
+}
+
+// leftOpen is a question that no object shows, unless what was given answers it:
+// a rule of the row that asks the live cluster does.
+func (rw *row) leftOpen(rest check.Rest, given []guide.Evidence) (string, bool) {
+	to := without(rest.To, given)
+	switch {
+	case len(to) > 0:
+		return rest.What + ": needs " + strings.Join(flagged(to), " and "), true
+	case rw.live:
+		return "", false
+	}
+	return rest.What + ": no rule tells from the cluster yet", true
+}
+
+func without(list, given []guide.Evidence) []guide.Evidence {
+	return slices.DeleteFunc(slices.Clone(list), func(e guide.Evidence) bool { return slices.Contains(given, e) })
+}
+
+// unknown gathers why a check's answer is not whole, as it said itself.
+func unknown(run *check.Run) []string {
 	var open []string
 	for _, u := range run.Unknowns {
 		if u.Scope == "" {
@@ -152,9 +196,6 @@ func unknown(run *check.Run, c *check.Check) []string {
 			continue
 		}
 		open = append(open, u.Scope+": "+u.Reason)
-	}
-	if c.Leaves.What != "" && run.Evaluated.Len() > 0 {
-		open = append(open, c.Leaves.What+": needs "+strings.Join(flagged(c.Leaves.To), " and "))
 	}
 	return open
 }
@@ -172,10 +213,18 @@ func unread(snap *evidence.Snapshot, c *check.Check) []string {
 
 // answer is the row's status, in the order of CONTRACT §4: a failure that was
 // seen stands whatever else was not; nothing passes that was not wholly seen.
-func (rw *row) answer(rec guide.Recommendation, attestations []Attestation, today string) report.Recommendation {
+func (rw *row) answer(rec guide.Recommendation, given []guide.Evidence, attestations []Attestation, today string) report.Recommendation {
 	a := report.Recommendation{
 		ID: rec.ID, Title: rec.Title, Section: rec.Section, Severity: rec.Severity,
 		Evaluated: rw.evaluated.Len(), Failed: rw.failed.Len(),
+	}
+	for _, rest := range rw.left {
+		if text, ok := rw.leftOpen(rest, given); ok {
+			rw.open = append(rw.open, text)
+		}
+	}
+	if a.Evaluated > 0 {
+		rw.open = append(rw.open, rw.unasked...)
 	}
 	open := distinct(rw.open)
 	switch {
@@ -187,11 +236,11 @@ func (rw *row) answer(rec guide.Recommendation, attestations []Attestation, toda
 		a.Status, a.Reason = report.Excepted, fmt.Sprintf("every finding has an exception in force (%d)", rw.excepted)
 	case a.Evaluated > 0:
 		a.Status = report.Pass
-	case rw.rules > 0:
+	case rw.rules > 0 && len(rw.unasked) == 0:
 		a.Status, a.Reason = report.NotApplicable, "nothing it applies to is among what was read"
 	default:
 		a.Status = report.NotEvaluated
-		a.Reason, a.Missing = missing(rec)
+		a.Reason, a.Missing = missing(rec, given)
 		if rec.Manual {
 			a.Status, a.Reason = report.Manual, "only a person can state it: put a dated attestation into .gabion.yaml"
 		}
@@ -202,17 +251,17 @@ func (rw *row) answer(rec guide.Recommendation, attestations []Attestation, toda
 	return a
 }
 
-// missing says which evidence a row without a rule needs, and how it would be
-// given. Only manifests and attestations can be read so far.
-func missing(rec guide.Recommendation) (reason string, names []string) {
-	var evidence []guide.Evidence
-	for _, e := range rec.Evidence {
-		if e != guide.Manifest {
-			evidence = append(evidence, e)
-			names = append(names, string(e))
-		}
+// missing says which evidence a row needs that no rule judged, and how it would
+// be given.
+func missing(rec guide.Recommendation, given []guide.Evidence) (reason string, names []string) {
+	list := without(rec.Evidence, given)
+	if len(list) == 0 {
+		return "no rule decides it yet", nil
 	}
-	return "needs " + strings.Join(flagged(evidence), ", or "), names
+	for _, e := range list {
+		names = append(names, string(e))
+	}
+	return "needs " + strings.Join(flagged(list), ", or "), names
 }
 
 // flagged names kinds of evidence and how each would be given.

@@ -65,7 +65,7 @@ func (fs *findings) add(rule, recommendation string, severity guide.Severity, re
 		Severity:       cmp.Or(p.Severity, severity),
 		SeverityReason: fs.once(p.SeverityReason),
 		Message:        fs.once(p.Message),
-		Object:         report.Object{APIVersion: ref.APIVersion, Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name, Container: p.Container},
+		Object:         fs.object(ref, p.Container),
 		Path:           fs.path(p.Path),
 		Value:          fs.once(p.Value),
 		Location:       report.Location{File: at.File, Line: at.Line, Column: at.Column, ValuesKey: at.ValuesKey},
@@ -82,6 +82,16 @@ func (fs *findings) add(rule, recommendation string, severity guide.Severity, re
 	}
 	fs.chunks[last] = append(fs.chunks[last], f)
 	return &fs.chunks[last][len(fs.chunks[last])-1]
+}
+
+// object names what a finding is about.
+func (fs *findings) object(ref *evidence.Ref, container string) report.Object {
+	o := report.Object{APIVersion: ref.APIVersion, Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name, Container: container}
+	if ref.Source != nil && ref.Source.Cluster != nil {
+		o.Cluster = ref.Source.Cluster.Name
+		o.Manager = fs.once(ref.Manager())
+	}
+	return o
 }
 
 // chunkSize is how many findings are kept together.

@@ -212,6 +212,8 @@ type Gap struct {
 	// Scope is the namespace concerned; "" means everywhere.
 	Scope  string `json:"scope"`
 	Reason string `json:"reason"`
+	// Cluster is set where several clusters are spoken of together.
+	Cluster string `json:"cluster,omitempty"`
 }
 
 // Touches reports whether the gap concerns a fact in a namespace; "" asks for

@@ -113,6 +113,11 @@ func (e Evidence) Describe() string {
 	return ""
 }
 
+// Read reports whether scans read the kind of evidence so far.
+func (e Evidence) Read() bool {
+	return e == Manifest || e == Cluster || e == Attestation
+}
+
 // Flag is how a scan is given the evidence: the flag of the command line, or the file.
 func (e Evidence) Flag() string {
 	switch e {

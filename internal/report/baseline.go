@@ -55,15 +55,16 @@ func (r *Report) validate() error {
 // count for the exit code. A finding that ranks higher than it did, or that an
 // exception covered then and no longer does, counts as new.
 func (r *Report) MarkBaseline(base *Report) {
-	known := map[string]Finding{}
+	same := identity(base, r)
+	known := map[key]Finding{}
 	for _, f := range base.Findings {
 		if f.Exception == nil {
-			known[f.ID] = f
+			known[same(&f)] = f
 		}
 	}
 	for i := range r.Findings {
 		f := &r.Findings[i]
-		old, ok := known[f.ID]
+		old, ok := known[same(f)]
 		f.Baseline = ok && f.Severity <= old.Severity
 	}
 }
@@ -78,4 +79,33 @@ func (r *Report) Incomplete() bool {
 		}
 	}
 	return false
+}
+
+// A key tells whether findings of two reports are the same.
+type key struct{ id, cluster string }
+
+// identity is how findings of two reports are told to be the same. Where either
+// is of several clusters, each finding is its own cluster's; otherwise it does not
+// matter by which name the cluster was called, or whether it was one or files.
+func identity(a, b *Report) func(*Finding) key {
+	apart := a.clusters() > 1 || b.clusters() > 1
+	return func(f *Finding) key {
+		if apart {
+			return key{f.ID, f.Object.Cluster}
+		}
+		return key{id: f.ID}
+	}
+}
+
+// clusters is the number of worlds that a report is of.
+func (r *Report) clusters() int {
+	names := map[string]bool{}
+	for _, s := range r.Sources {
+		if s.Cluster != nil {
+			names[s.Cluster.Name] = true
+		} else {
+			names[""] = true
+		}
+	}
+	return len(names)
 }

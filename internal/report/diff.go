@@ -26,18 +26,19 @@ type RowChange struct {
 // same object has the same ID in both, wherever it stands by now.
 func Compare(before, after *Report) *Diff {
 	d := &Diff{APIVersion: APIVersion, Kind: "ScanDiff", New: []Finding{}, Fixed: []Finding{}, Unchanged: []Finding{}, Rows: []RowChange{}}
-	had, has := active(before), active(after)
+	same := identity(before, after)
+	had, has := active(before, same), active(after, same)
 	for _, f := range after.Findings {
 		switch {
 		case f.Exception != nil:
-		case had[f.ID]:
+		case had[same(&f)]:
 			d.Unchanged = append(d.Unchanged, f)
 		default:
 			d.New = append(d.New, f)
 		}
 	}
 	for _, f := range before.Findings {
-		if f.Exception == nil && !has[f.ID] {
+		if f.Exception == nil && !has[same(&f)] {
 			d.Fixed = append(d.Fixed, f)
 		}
 	}
@@ -53,11 +54,11 @@ func Compare(before, after *Report) *Diff {
 	return d
 }
 
-func active(r *Report) map[string]bool {
-	ids := map[string]bool{}
+func active(r *Report, same func(*Finding) key) map[key]bool {
+	ids := map[key]bool{}
 	for _, f := range r.Findings {
 		if f.Exception == nil {
-			ids[f.ID] = true
+			ids[same(&f)] = true
 		}
 	}
 	return ids

@@ -27,6 +27,8 @@ func appendFinding(text []byte, f *Finding) ([]byte, error) {
 	l.someText("namespace", f.Object.Namespace)
 	l.text("name", f.Object.Name)
 	l.someText("container", f.Object.Container)
+	l.someText("cluster", f.Object.Cluster)
+	l.someText("manager", f.Object.Manager)
 	l.close()
 	l.text("path", f.Path)
 	l.text("value", f.Value)

@@ -73,6 +73,18 @@ type Recommendation struct {
 	// them have a finding, excepted ones included.
 	Evaluated int `json:"evaluated"`
 	Failed    int `json:"failed"`
+	// Clusters is the answer in each cluster, where several were scanned; files
+	// scanned beside them have no name.
+	Clusters []ClusterAnswer `json:"clusters,omitempty"`
+}
+
+// A ClusterAnswer is the answer to one recommendation in one of several clusters.
+type ClusterAnswer struct {
+	Cluster   string `json:"cluster"`
+	Status    Status `json:"status"`
+	Reason    string `json:"reason"`
+	Evaluated int    `json:"evaluated"`
+	Failed    int    `json:"failed"`
 }
 
 // A Finding is one thing wrong with one object.
@@ -108,6 +120,11 @@ type Object struct {
 	Namespace  string `json:"namespace,omitempty"`
 	Name       string `json:"name"`
 	Container  string `json:"container,omitempty"`
+	// Cluster is the live cluster that the object was seen in, "" for one in a file.
+	Cluster string `json:"cluster,omitempty"`
+	// Manager is what made a live object, and would undo a change by hand: a Helm
+	// release, an Argo CD application, the file of a static pod.
+	Manager string `json:"manager,omitempty"`
 }
 
 // String names the object as people do: Deployment shop/web.

@@ -84,6 +84,10 @@ func (p *printer) report(r *Report) error {
 func (p *printer) sources(r *Report) {
 	p.line("%s", p.paint(bold, Printable(r.Tool.Guide))+p.paint(dim, ", judged as Kubernetes "+Printable(r.KubernetesVersion)))
 	for _, s := range r.Sources {
+		if s.Cluster != nil {
+			p.cluster(s)
+			continue
+		}
 		text := fmt.Sprintf("%s %s: %s of %s in %s", Printable(s.Type), Printable(s.Ref),
 			count(s.Objects, "object"), count(s.Documents, "document"), count(s.Files, "file"))
 		if n := len(s.Skipped); n > 0 {
@@ -94,6 +98,24 @@ func (p *printer) sources(r *Report) {
 		}
 		p.line("  %s", text)
 	}
+}
+
+// cluster prints who looked at which cluster, when, and at what of it.
+func (p *printer) cluster(s *evidence.Source) {
+	c := s.Cluster
+	text := fmt.Sprintf("cluster %s: %s", Printable(c.Name), count(s.Objects, "object"))
+	if len(c.Namespaces) > 0 {
+		text += " of namespace " + Printable(strings.Join(c.Namespaces, ", "))
+	}
+	if n := len(s.Errors); n > 0 {
+		text += p.paint(red, fmt.Sprintf(", %s could not be read", count(n, "list")))
+	}
+	who := ""
+	if c.User != "" {
+		who = "as " + Printable(c.User)
+	}
+	p.line("  %s", text)
+	p.line("    %s", p.paint(dim, join(", ", "Kubernetes "+Printable(c.Version), Printable(c.Server), who, c.CollectedAt.UTC().Format("2006-01-02 15:04 MST"))))
 }
 
 // sections prints the rows that were judged, by section: failures with their
@@ -238,7 +260,7 @@ func (p *printer) open(r *Report) {
 		p.group(reasons)
 	}
 	if len(missing.order) > 0 {
-		p.line("\n%s", p.paint(bold, "Not judged: needs evidence that objects in files do not give, and that this version does not read"))
+		p.line("\n%s", p.paint(bold, "Not judged: needs other evidence"))
 		p.group(missing)
 	}
 }
@@ -248,6 +270,9 @@ func evidenceWords(name string) string {
 	e := guide.Evidence(name)
 	if e.Describe() == "" {
 		return name
+	}
+	if !e.Read() {
+		return fmt.Sprintf("%s: this version does not read them", e.Describe())
 	}
 	return fmt.Sprintf("%s (%s)", e.Describe(), e.Flag())
 }

@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/source/files"
+	"github.com/gabion-k8s/gabion/internal/source/helm"
+	"github.com/gabion-k8s/gabion/internal/source/manifest"
+)
+
+// sources are where a command gets its evidence from: what all commands that
+// judge have in common.
+type sources struct {
+	paths     []string
+	filenames []string
+	namespace string
+	helm      helm.Options
+
+	cluster        bool
+	contexts       []string
+	kubeconfig     string
+	everywhere     bool // -A
+	as             string
+	asGroups       []string
+	requestTimeout time.Duration
+	noSecrets      bool
+
+	snapshots []string
+
+	quiet, verbose bool
+	// keepJSON keeps the objects' JSON, for what reads more than checks do.
+	keepJSON bool
+}
+
+// pathFlags are how files and snapshots are named.
+func (s *sources) pathFlags(f *pflag.FlagSet) {
+	f.StringArrayVarP(&s.filenames, "filename", "f", nil, "file, folder or - to read; same as PATH, repeatable")
+	f.StringArrayVar(&s.snapshots, "snapshot", nil, "snapshot of a cluster or of files to read, repeatable")
+}
+
+// clusterFlags are kubectl's own.
+func (s *sources) clusterFlags(f *pflag.FlagSet) {
+	f.BoolVar(&s.cluster, "cluster", false, "read the live cluster of the kubeconfig, or the one this runs in")
+	f.StringVarP(&s.namespace, "namespace", "n", "", "files: namespace of objects that name none, and of charts; clusters: read this namespace only")
+	f.BoolVarP(&s.everywhere, "all-namespaces", "A", false, "clusters: read all namespaces (the default)")
+	f.StringArrayVar(&s.contexts, "context", nil, "context of the kubeconfig to use, repeatable: several clusters in one run")
+	f.StringVar(&s.kubeconfig, "kubeconfig", "", "kubeconfig file (default: KUBECONFIG, then ~/.kube/config)")
+	f.StringVar(&s.as, "as", "", "act as this user")
+	f.StringArrayVar(&s.asGroups, "as-group", nil, "act as this group, repeatable")
+	f.DurationVar(&s.requestTimeout, "request-timeout", time.Minute, "longest wait for one answer of the API server; 0 waits for ever")
+	f.BoolVar(&s.noSecrets, "no-secrets", false, "do not list the Secrets, not even without their values")
+}
+
+// chartFlags are Helm's own.
+func (s *sources) chartFlags(f *pflag.FlagSet) {
+	f.StringArrayVar(&s.helm.ValuesFiles, "values", nil, "charts: values file, repeatable")
+	f.StringArrayVar(&s.helm.Set, "set", nil, "charts: value, as helm's --set")
+	f.StringArrayVar(&s.helm.SetString, "set-string", nil, "charts: string value, as helm's --set-string")
+	f.StringArrayVar(&s.helm.SetFile, "set-file", nil, "charts: value from a file, as helm's --set-file")
+	f.StringVar(&s.helm.ReleaseName, "release-name", "", "charts: name of the release")
+	f.StringVar(&s.helm.KubeVersion, "kube-version", "", "charts: Kubernetes version that templates see (default: that of --kubernetes-version)")
+	f.StringSliceVar(&s.helm.APIVersions, "api-versions", nil, "charts: API versions that templates see")
+}
+
+// voiceFlags say how much is told on the way.
+func (s *sources) voiceFlags(f *pflag.FlagSet) {
+	f.BoolVarP(&s.quiet, "quiet", "q", false, "no progress on standard error")
+	f.BoolVarP(&s.verbose, "verbose", "v", false, "say on standard error what is read")
+}
+
+// complete settles what the flags leave open. A kubectl plugin that is told
+// nothing else means the cluster, and so does a flag that only clusters have.
+func (s *sources) complete(cmd *cobra.Command, args []string) error {
+	s.paths = slices.Concat(args, s.filenames)
+	for _, name := range []string{"context", "kubeconfig", "all-namespaces", "as", "as-group", "no-secrets"} {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
+			s.cluster = true
+		}
+	}
+	if len(s.paths) == 0 && len(s.snapshots) == 0 && isPlugin(cmd) {
+		s.cluster = true
+	}
+	switch {
+	case !s.cluster && len(s.paths) == 0 && len(s.snapshots) == 0:
+		return usagef("nothing to read: name a file, a folder, a chart, - for standard input, or --cluster for a live cluster\nFor example: gabion %s deploy/", relativePath(cmd))
+	case s.everywhere && s.namespace != "":
+		return usagef("--all-namespaces and --namespace %s: give one of them", s.namespace)
+	case len(s.asGroups) > 0 && s.as == "":
+		return usagef("--as-group: needs --as, as the API server does")
+	case s.requestTimeout < 0:
+		return usagef("--request-timeout %s: want 0 or more", s.requestTimeout)
+	}
+	return nil
+}
+
+func isPlugin(cmd *cobra.Command) bool {
+	return strings.HasPrefix(cmd.Root().DisplayName(), "kubectl ")
+}
+
+// relativePath is the command without the program's name.
+func relativePath(cmd *cobra.Command) string {
+	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().DisplayName()+" ")
+}
+
+// gather reads all sources. Each live cluster, and each that a snapshot is of, is
+// a world of its own, and so are the files.
+func (s *sources) gather(ctx context.Context, env Env) ([]*evidence.Snapshot, error) {
+	watch := newProgress(env, s.quiet, s.verbose)
+	defer watch.stop()
+	var worlds []*evidence.Snapshot
+	if len(s.paths) > 0 {
+		world, err := s.readFiles(ctx, env, watch)
+		if err != nil {
+			return nil, err
+		}
+		worlds = append(worlds, world)
+	}
+	for _, w := range worlds {
+		w.Sort()
+	}
+	return worlds, nil
+}
+
+func (s *sources) readFiles(ctx context.Context, env Env, watch *progress) (*evidence.Snapshot, error) {
+	read := files.Options{
+		Paths: s.paths, Stdin: env.Stdin, Helm: s.helm,
+		Manifest: manifest.Options{Namespace: s.namespace, KeepJSON: s.keepJSON},
+	}
+	read.Helm.Namespace = s.namespace
+	if watch != nil {
+		read.Progress = watch.say
+	}
+	world := &evidence.Snapshot{}
+	err := files.Read(ctx, world, read)
+	if errors.Is(err, files.ErrNothing) {
+		return nil, usageError{err}
+	}
+	return world, err
+}
