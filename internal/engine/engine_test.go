@@ -339,3 +339,60 @@ func TestSelector(t *testing.T) {
 		}
 	}
 }
+
+// A question that only a live cluster answers keeps a row of files from passing,
+// and is asked of a cluster; one that only files answer likewise.
+func TestLiveAndWritten(t *testing.T) {
+	live, written := *bad, *bad
+	live.ID, live.Live = "live", "whether pods run"
+	written.ID, written.Written = "written", "which version it is written in"
+	files := &evidence.Snapshot{}
+	workload(files, "a", "good", nil)
+	cluster := &evidence.Snapshot{Cluster: &evidence.Cluster{Name: "prod"}}
+	workload(cluster, "a", "good", nil)
+	for _, test := range []struct {
+		what   string
+		snap   *evidence.Snapshot
+		checks []*check.Check
+		status report.Status
+		reason string
+	}{
+		{"files, both kinds of question", files, []*check.Check{bad, &live}, report.NotEvaluated, "whether pods run: needs the live cluster's API (--cluster)"},
+		{"files, only a live question", files, []*check.Check{&live}, report.NotEvaluated, "needs the live cluster's API (--cluster)"},
+		{"a cluster, both", cluster, []*check.Check{bad, &live}, report.Pass, ""},
+		{"a cluster, a question for files", cluster, []*check.Check{bad, &written}, report.NotEvaluated, "which version it is written in: needs manifests"},
+		{"files, a question for files", files, []*check.Check{bad, &written}, report.Pass, ""},
+	} {
+		got := row(t, run(t, test.snap, engine.Options{}, test.checks...), "POD-05")
+		if got.Status != test.status || !strings.HasPrefix(got.Reason, test.reason) || (test.reason == "") != (got.Reason == "") {
+			t.Errorf("%s: %s (%s), want %s (%s)", test.what, got.Status, got.Reason, test.status, test.reason)
+		}
+	}
+}
+
+// What a check leaves to the cluster is answered where a rule of the row asks the
+// cluster, and is open where none does.
+func TestLeavesToTheCluster(t *testing.T) {
+	leaves, live := *bad, *bad
+	leaves.Leaves = check.Rest{What: "whether it is ready", To: []guide.Evidence{guide.Cluster}}
+	live.ID, live.Live = "live", "whether it is ready"
+	files := &evidence.Snapshot{}
+	workload(files, "a", "good", nil)
+	cluster := &evidence.Snapshot{Cluster: &evidence.Cluster{Name: "prod"}}
+	workload(cluster, "a", "good", nil)
+	for _, test := range []struct {
+		snap   *evidence.Snapshot
+		checks []*check.Check
+		status report.Status
+		reason string
+	}{
+		{files, []*check.Check{&leaves}, report.NotEvaluated, "whether it is ready: needs the live cluster's API (--cluster)"},
+		{cluster, []*check.Check{&leaves}, report.NotEvaluated, "whether it is ready: no rule tells from the cluster yet"},
+		{cluster, []*check.Check{&leaves, &live}, report.Pass, ""},
+	} {
+		got := row(t, run(t, test.snap, engine.Options{}, test.checks...), "POD-05")
+		if got.Status != test.status || got.Reason != test.reason {
+			t.Errorf("%s (%s), want %s (%s)", got.Status, got.Reason, test.status, test.reason)
+		}
+	}
+}
