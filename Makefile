@@ -1,13 +1,20 @@
 # make test is the whole check: what CI runs, on a fresh machine.
 
-.PHONY: test unit browser bench docs build dist
+.PHONY: test unit cluster browser bench docs build dist
 
-test: unit browser
+test: unit cluster browser
 
 # The plain tests, with the race detector off to stay under two minutes.
 unit:
 	go vet ./...
 	go test ./...
+
+# Everything that is promised of a live cluster, against a real control plane. Its
+# components are built once, outside the checkout, which takes minutes.
+cluster:
+	go vet -tags cluster ./...
+	GABION_KUBE=$$(test/kube/build) go test -count=1 -tags cluster -p 1 -timeout 30m \
+		$$(grep -rl --include='*_test.go' '^//go:build cluster' . | xargs -n1 dirname | sort -u)
 
 # The HTML report in a real browser, which Debian's package is installed for if
 # there is none. For what it looks like: -artifacts -outputdir DIR.

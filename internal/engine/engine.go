@@ -55,7 +55,7 @@ type row struct {
 
 // Run judges a snapshot. The report has no times and no tool: the caller knows them.
 func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o Options) (*report.Report, error) {
-	snap = withContradictions(snap)
+	snap = prepared(snap)
 	scan := check.NewScan(snap, o.Settings)
 	severities := newSeverityContext(scan)
 	rows := map[string]*row{}
@@ -131,10 +131,13 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 	return rep, nil
 }
 
-// withContradictions adds to what could not be seen what is written in two ways.
-func withContradictions(snap *evidence.Snapshot) *evidence.Snapshot {
+// prepared adds to what could not be seen what is written in two ways, and puts
+// the objects into an order that is the same from every source: where a check
+// names one of several, such as the policy that opens a namespace, it is the same.
+func prepared(snap *evidence.Snapshot) *evidence.Snapshot {
 	whole := *snap
 	whole.Gaps = slices.Concat(snap.Gaps, snap.Contradictions())
+	whole.InOrder()
 	return &whole
 }
 

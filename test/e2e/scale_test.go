@@ -1,0 +1,174 @@
+//go:build cluster
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+
+	"github.com/gabion-k8s/gabion/internal/report"
+	"github.com/gabion-k8s/gabion/test/cluster"
+)
+
+var (
+	pods       = flag.Int("pods", 1000, "pods of the large cluster")
+	namespaces = flag.Int("namespaces", 100, "namespaces of the large cluster")
+	bindings   = flag.Int("bindings", 250, "bindings of the large cluster")
+	rounds     = flag.Int("rounds", 1, "how often the large cluster is scanned")
+)
+
+// A large cluster is read whole, and what it costs is told beside what it costs
+// to fetch the same lists with client-go alone. The figures of
+// docs/performance.md are of 20,000 pods, 2,000 namespaces and 5,000 bindings.
+func TestLargeCluster(t *testing.T) {
+	c := cluster.Start(t, cluster.Options{NoControllers: true, NoScheduler: true})
+	if err := c.Load(t.Context(), cluster.Load{Namespaces: *namespaces, Pods: *pods, Bindings: *bindings}); err != nil {
+		t.Fatal(err)
+	}
+	gabion := filepath.Join(t.TempDir(), "gabion")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", gabion, "../../cmd/gabion")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for range *rounds {
+		out := filepath.Join(t.TempDir(), "report.json")
+		whole := program(t, gabion, "scan", "--cluster", "--kubeconfig", c.Kubeconfig, "-o", "json="+out, "-o", "table")
+		var r report.Report
+		text, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text, &r); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Recommendations[0].Evaluated; got < *pods {
+			t.Errorf("%d pods judged, there are %d", got, *pods)
+		}
+		fetched := fetch(t, c, &r)
+		table := program(t, gabion, "scan", "--cluster", "--kubeconfig", c.Kubeconfig)
+		snap := program(t, gabion, "snapshot", "--cluster", "--kubeconfig", c.Kubeconfig, "--output-file", filepath.Join(t.TempDir(), "c.snap"))
+		paths := program(t, gabion, "rbac", "paths", "--cluster", "--kubeconfig", c.Kubeconfig)
+		t.Logf("%d findings", len(r.Findings))
+		for _, row := range []struct {
+			what string
+			cost cost
+		}{{"the same lists with client-go alone", fetched}, {"scan --cluster", table}, {"scan --cluster, with a report in JSON", whole}, {"snapshot --cluster", snap}, {"rbac paths --cluster", paths}} {
+			t.Logf("%-40s %6.2f s  %6.2f CPU s  %4d MB  %.2f of the fetch", row.what, row.cost.wall.Seconds(), row.cost.cpu.Seconds(), row.cost.memory>>20,
+				row.cost.wall.Seconds()/fetched.wall.Seconds())
+		}
+	}
+}
+
+// A cost is what a run took.
+type cost struct {
+	wall, cpu time.Duration
+	memory    int64 // bytes at the peak; 0 when not known
+}
+
+// program runs the program by itself, and fails unless it judged.
+func program(t *testing.T, name string, args ...string) cost {
+	t.Helper()
+	var errs bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Stderr = &errs
+	cmd.Dir = t.TempDir()
+	began := time.Now()
+	err := cmd.Run()
+	wall := time.Since(began)
+	if code := cmd.ProcessState.ExitCode(); code != 0 && code != 1 {
+		t.Fatalf("%s: %v: %s", strings.Join(args, " "), err, errs.String())
+	}
+	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	return cost{wall, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), usage.Maxrss << 10}
+}
+
+// fetch lists what a scan listed, in pages of 500, as protobuf where the API
+// server has it, into the same Go types, and drops each page.
+func fetch(t *testing.T, c *cluster.Cluster, r *report.Report) cost {
+	t.Helper()
+	config := rest.CopyConfig(c.Config())
+	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
+	config.GroupVersion = &schema.GroupVersion{Version: "v1"}
+	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	client, err := rest.UnversionedRESTClientFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &before)
+	began := time.Now()
+	objects := 0
+	for _, l := range r.Sources[0].Cluster.Lists {
+		objects += fetchList(t, client, l.Resource)
+	}
+	wall := time.Since(began)
+	syscall.Getrusage(syscall.RUSAGE_SELF, &after)
+	if objects < *pods {
+		t.Fatalf("only %d objects fetched", objects)
+	}
+	return cost{wall: wall, cpu: cpu(after) - cpu(before)}
+}
+
+func cpu(u syscall.Rusage) time.Duration { return time.Duration(u.Utime.Nano() + u.Stime.Nano()) }
+
+func fetchList(t *testing.T, client *rest.RESTClient, resource string) (n int) {
+	t.Helper()
+	name, group, _ := strings.Cut(resource, ".")
+	base := "/api/v1"
+	if group != "" {
+		version := "v1"
+		if group == "autoscaling" {
+			version = "v2"
+		}
+		base = fmt.Sprintf("/apis/%s/%s", group, version)
+	}
+	more := ""
+	for {
+		request := client.Get().AbsPath(base, name).Param("limit", "500")
+		if name == "secrets" {
+			request = request.Param("fieldSelector", "type=kubernetes.io/service-account-token").
+				SetHeader("Accept", "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
+		}
+		if more != "" {
+			request = request.Param("continue", more)
+		}
+		raw, err := request.Do(context.Background()).Raw()
+		if err != nil {
+			t.Logf("fetch %s: %v", resource, err)
+			return n
+		}
+		object, err := runtime.Decode(scheme.Codecs.UniversalDeserializer(), raw)
+		if err != nil { // a kind without a Go type
+			var list metav1.PartialObjectMetadataList
+			if err := json.Unmarshal(raw, &list); err != nil {
+				return n
+			}
+			n += len(list.Items)
+			more = list.Continue
+		} else {
+			list := object.(metav1.ListInterface)
+			n += meta.LenList(object)
+			more = list.GetContinue()
+		}
+		if more == "" {
+			return n
+		}
+	}
+}
