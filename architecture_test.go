@@ -21,15 +21,15 @@ const module = "github.com/gabion-k8s/gabion/"
 // library is free but for purity, below. Tests may import what they like.
 var rooms = map[string][]string{
 	"cmd/gabion":                {"internal/cli"},
-	"internal/cli":              {"internal/", "github.com/spf13/cobra", "golang.org/x/term", "go.yaml.in/yaml/v3", "sigs.k8s.io/yaml", "k8s.io/apimachinery/"},
+	"internal/cli":              {"internal/", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", "go.yaml.in/yaml/v3", "sigs.k8s.io/yaml", "k8s.io/apimachinery/"},
 	"internal/guide":            {"go.yaml.in/yaml/v3"},
 	"internal/evidence":         {"k8s.io/api/", "k8s.io/apimachinery/"},
 	"internal/credential":       {},
 	"internal/rbac":             {"internal/evidence", "k8s.io/api/", "k8s.io/apimachinery/"},
 	"internal/reach":            {"internal/evidence", "k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
 	"internal/check":            {"internal/evidence", "internal/guide", "internal/rbac", "internal/reach", "k8s.io/api/"},
-	"internal/checks":           {"internal/check", "internal/evidence", "internal/guide", "internal/rbac", "internal/reach", "internal/credential", "k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
-	"internal/checktest":        {"internal/check", "internal/evidence", "internal/source/manifest"},
+	"internal/checks":           {"internal/check", "internal/evidence", "internal/guide", "internal/rbac", "internal/reach", "internal/credential", "k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/pod-security-admission/", "sigs.k8s.io/json"},
+	"internal/checktest":        {"internal/check", "internal/evidence", "internal/source/cluster", "internal/source/kind", "internal/source/manifest", "internal/source/yamldoc", "k8s.io/apimachinery/"},
 	"internal/engine":           {"internal/check", "internal/evidence", "internal/guide", "internal/report"},
 	"internal/report":           {"internal/evidence", "internal/guide", "golang.org/x/text/width"},
 	"internal/policy":           {"internal/engine", "internal/check", "internal/evidence", "internal/guide", "internal/source/yamldoc", "k8s.io/", "sigs.k8s.io/", "github.com/google/cel-go/"},
@@ -37,8 +37,9 @@ var rooms = map[string][]string{
 	"internal/source/carrier":   {"internal/evidence", "k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
 	"internal/source/kind":      {"internal/evidence", "k8s.io/api/"},
 	"internal/source/cluster":   {"internal/evidence", "internal/source/carrier", "internal/source/kind", "k8s.io/api/", "k8s.io/apimachinery/"},
-	"internal/source/live":      {"internal/evidence", "internal/source/carrier", "internal/source/cluster", "internal/source/kind", "k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/"},
+	"internal/source/live":      {"internal/evidence", "internal/source/carrier", "internal/source/cluster", "internal/source/kind", "k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/", "k8s.io/klog/v2"},
 	"internal/source/snapshot":  {"internal/evidence", "internal/source/carrier", "internal/source/cluster", "internal/source/kind", "internal/source/manifest", "k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
+	"internal/rbac/generate":    {"k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/yaml"},
 	"internal/escalate":         {"internal/evidence", "internal/rbac", "internal/policy", "k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/pod-security-admission/"},
 	"internal/source/manifest":  {"internal/evidence", "internal/source/carrier", "internal/source/kind", "internal/source/yamldoc", "k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
 	"internal/source/helm":      {"internal/evidence", "github.com/Masterminds/sprig/v3", "golang.org/x/text/", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/santhosh-tekuri/jsonschema/v6/", "helm.sh/helm/v4/", "go.yaml.in/yaml/v3", "github.com/Masterminds/", "sigs.k8s.io/yaml", "k8s.io/apimachinery/"},
@@ -50,7 +51,7 @@ var rooms = map[string][]string{
 }
 
 // pure rooms judge: they read no file, open no connection and start nothing.
-var pure = []string{"internal/guide", "internal/evidence", "internal/credential", "internal/rbac", "internal/reach",
+var pure = []string{"internal/guide", "internal/evidence", "internal/credential", "internal/rbac", "internal/reach", "internal/escalate",
 	"internal/check", "internal/checks", "internal/engine", "internal/report"}
 
 var impure = []string{"os", "os/exec", "net", "net/http", "syscall", "io/ioutil", "plugin"}

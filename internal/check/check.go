@@ -62,6 +62,10 @@ type Rest struct {
 	What string
 	// To are the kinds of evidence that would answer it.
 	To []guide.Evidence
+	// Elsewhere is set when the question is about objects like those judged that
+	// are not among files: a live cluster, of which all are listed, leaves it to
+	// nobody.
+	Elsewhere bool
 }
 
 // A Problem is one thing wrong with an object, at one field.
@@ -127,6 +131,9 @@ type Scan struct {
 
 	namespaces      map[string]*evidence.Object[corev1.Namespace]
 	serviceAccounts map[namespacedName]*evidence.Object[corev1.ServiceAccount]
+	// several are the objects of which more than one workload is judged: what is
+	// written, and what runs instead.
+	several IDs
 }
 
 type namespacedName struct{ namespace, name string }
@@ -146,6 +153,11 @@ func NewScan(snap *evidence.Snapshot, settings Settings) *Scan {
 	}
 	for _, sa := range snap.ServiceAccounts {
 		s.serviceAccounts[namespacedName{sa.Namespace, sa.Name}] = sa
+	}
+	for _, w := range snap.Workloads {
+		if w.Instance != "" {
+			s.several.Add(w.Ref.ID)
+		}
 	}
 	return s
 }
@@ -178,15 +190,57 @@ type Run struct {
 	Evaluated IDs
 	Failures  []Failure
 	Unknowns  []Unknown
+
+	// said is what was found of objects of which several workloads are judged.
+	said map[saying]bool
+}
+
+// A saying is what tells the problems of one check apart.
+type saying struct {
+	object         int
+	container, key string
 }
 
 // Judge records that an object was looked at, with what is wrong with it: no
-// problems is a pass, and is counted.
+// problems is a pass, and is counted. What is wrong with what is written, and just
+// so with what runs, is one problem.
 func (r *Run) Judge(ref *evidence.Ref, problems []Problem) {
 	r.Evaluated.Add(ref.ID)
 	for _, p := range problems {
+		if r.several.Has(ref.ID) && !r.say(saying{ref.ID, p.Container, p.Path.Key()}) {
+			continue
+		}
 		r.Failures = append(r.Failures, Failure{ref, p})
 	}
+}
+
+// say reports whether something is said for the first time.
+func (r *Run) say(s saying) bool {
+	if r.said[s] {
+		return false
+	}
+	if r.said == nil {
+		r.said = map[saying]bool{}
+	}
+	r.said[s] = true
+	return true
+}
+
+// JudgeWorkload records what is wrong with a workload, where its parts really
+// stand. Of what runs it names a pod and offers no fix: the object may be right.
+func (r *Run) JudgeWorkload(w *evidence.Workload, problems []Problem) {
+	problems = resolve(w, problems)
+	for i := range problems {
+		p := &problems[i]
+		switch {
+		case w.Template != nil:
+			p.Message += fmt.Sprintf(" (so in running pod %s, not in the template)", w.Instance)
+			p.Fix = nil
+		case w.Instance != "":
+			p.Message += fmt.Sprintf(" (so in %s)", w.Instance)
+		}
+	}
+	r.Judge(w.Ref, problems)
 }
 
 // Unknown records that something was not judged.
@@ -207,10 +261,11 @@ func (r *Run) Absent(f evidence.Fact, namespace string, ref *evidence.Ref, p Pro
 
 // Workloads lifts a judgement about one workload to a whole scan.
 func Workloads(judge func(*Scan, *evidence.Workload) []Problem) func(*Run) {
-	subjects := func(s *evidence.Snapshot) []*evidence.Workload { return s.Workloads }
-	return Each(subjects, func(s *Scan, w *evidence.Workload) []Problem {
-		return resolve(w, judge(s, w))
-	})
+	return func(r *Run) {
+		for _, w := range r.Workloads {
+			r.JudgeWorkload(w, judge(r.Scan, w))
+		}
+	}
 }
 
 // resolve puts the problems of a workload where its parts really stand.

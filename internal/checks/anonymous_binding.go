@@ -70,6 +70,8 @@ var clusterInfoRules = []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: [
 // kubeadm make for everyone, and grants no more than that.
 func publicBinding(s *check.Scan, b *evidence.Binding) bool {
 	switch {
+	case s.Settings.ShowDefaults:
+		return false
 	case b.Kind == "ClusterRoleBinding" && (b.Name == publicInfo || b.Name == "system:discovery"):
 		return onlyRights(s, b, b.Name)
 	case b.Kind == "RoleBinding" && b.Namespace == "kube-public" && b.Name == clusterInfo:

@@ -56,7 +56,7 @@ func appArmorProfiles(r *check.Run) {
 			continue
 		}
 		settle(r, w, problems)
-		if namesAppArmorProfile(w) {
+		if w.Template == nil && namesAppArmorProfile(w) {
 			local++
 		}
 	}
@@ -97,7 +97,9 @@ func appArmorProfile(_ *check.Scan, w *evidence.Workload) (problems []check.Prob
 		})
 	}
 	for c := range w.Containers() {
-		if a := ownContext(c).AppArmorProfile; a != nil && !confinedByAppArmor(a.Type) {
+		// The API server copies a bad annotation into the field: it is one fault.
+		if a := ownContext(c).AppArmorProfile; a != nil && !confinedByAppArmor(a.Type) &&
+			!badAppArmorAnnotation(w.PodAnnotations[appArmorAnnotation+c.Name]) {
 			problems = append(problems, check.Problem{
 				Path:      ownField(c, "appArmorProfile", "type"),
 				Value:     string(a.Type),
@@ -108,7 +110,7 @@ func appArmorProfile(_ *check.Scan, w *evidence.Workload) (problems []check.Prob
 	}
 	var bad []string
 	for key, value := range w.PodAnnotations {
-		if strings.HasPrefix(key, appArmorAnnotation) && value != "" && !confinedByAppArmorAnnotation(value) {
+		if strings.HasPrefix(key, appArmorAnnotation) && badAppArmorAnnotation(value) {
 			bad = append(bad, key)
 		}
 	}
@@ -125,6 +127,10 @@ func appArmorProfile(_ *check.Scan, w *evidence.Workload) (problems []check.Prob
 
 func confinedByAppArmor(t corev1.AppArmorProfileType) bool {
 	return t == corev1.AppArmorProfileTypeRuntimeDefault || t == corev1.AppArmorProfileTypeLocalhost
+}
+
+func badAppArmorAnnotation(value string) bool {
+	return value != "" && !confinedByAppArmorAnnotation(value)
 }
 
 func confinedByAppArmorAnnotation(value string) bool {

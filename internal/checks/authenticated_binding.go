@@ -112,10 +112,14 @@ func ruleBreadth(rule *rbacv1.PolicyRule, inNamespace bool) (guide.Severity, str
 	return guide.Medium, "read " + targets(rule)
 }
 
+// everyonesRoles are the ClusterRoles that the API server binds to groups that hold
+// everyone, or every pod.
+var everyonesRoles = []string{publicInfo, "system:discovery", "system:basic-user", "system:service-account-issuer-discovery", "system:cluster-trust-bundle-discovery"}
+
 // everyonesRule reports whether the API server gives what a rule grants to
 // everyone by itself.
 func everyonesRule(s *check.Scan, rule *rbacv1.PolicyRule) bool {
-	for _, name := range []string{publicInfo, "system:discovery", "system:basic-user", "system:service-account-issuer-discovery"} {
+	for _, name := range everyonesRoles {
 		if rules, _ := s.RBAC().BuiltIn("ClusterRole", "", name); rbac.Covers(rules, rule) {
 			return true
 		}

@@ -29,8 +29,9 @@ Looked at are ValidatingAdmissionPolicies with their bindings, Kyverno's policie
 Gatekeeper's constraints that match pods and whose expressions, patterns or parameters
 mention one of the seven. One that does not deny is a problem, and so is one that
 leaves out a namespace of users. What no policy mentions, and a policy without a
-binding, is not judged from files: the rest may be in the cluster already. That an
-expression demands what it mentions is not proved.
+binding, is not judged from files: the rest may be in the cluster already. In a live
+cluster a policy without a binding is a problem, too. That an expression demands what
+it mentions is not proved.
 
 ` + "```yaml" + `
 kind: ValidatingAdmissionPolicyBinding
@@ -57,26 +58,17 @@ var beyond = []struct {
 }
 
 func beyondPodSecurity(r *check.Run) {
-	covered := make([]bool, len(beyond))
-	for _, c := range controls(r.Scan) {
-		concerns := false
-		for i, item := range beyond {
+	list := controls(r.Scan)
+	for _, c := range list {
+		for _, item := range beyond {
 			if item.mentions.MatchString(c.text) {
-				concerns = true
-				covered[i] = covered[i] || c.enforced()
+				judgeControl(r, c)
+				break
 			}
 		}
-		if concerns {
-			judgeControl(r, c)
-		}
 	}
-	var missing []string
-	for i, item := range beyond {
-		if !covered[i] {
-			missing = append(missing, item.what)
-		}
-	}
-	if len(missing) > 0 {
+	// Of a live cluster unenforced-pod-fields tells.
+	if missing := notCovered(list); r.Cluster == nil && len(missing) > 0 {
 		r.Unknown("", "no policy that was read is in force for "+listed(missing)+"; files cannot show all policies of a cluster")
 	}
 }
@@ -87,7 +79,15 @@ func judgeControl(r *check.Run, c control) {
 	out, unsure := c.leftOut(r.Scan)
 	switch {
 	case c.unbound:
-		r.Unknown(c.Ref.String(), "no binding that was read puts it in force")
+		if ok, _ := r.Complete(evidence.Admission, ""); !ok {
+			r.Unknown(c.Ref.String(), "no binding that was read puts it in force")
+			return
+		}
+		r.Judge(c.Ref, []check.Problem{{
+			Path:    evidence.NewPath("metadata", "name"),
+			Value:   c.Name,
+			Message: fmt.Sprintf("%s %q refuses nothing: no binding puts it in force", c.Kind, c.Name),
+		}})
 		return
 	case c.lax.reason != "":
 		r.Judge(c.lax.ref, []check.Problem{c.lax.problem(c)})

@@ -19,10 +19,12 @@ func All() []*check.Check {
 		podEnforcement(),
 		podTokens(),
 		networkSeparation(),
+		controlPlane(),
 		workerNodes(),
 		encryption(),
 		authorization(),
 		logging(),
+		detection(),
 		upgrading(),
 	)
 }

@@ -34,8 +34,9 @@ ServiceAccount ranks high, a group that holds everyone critical. A user or a gro
 persons ranks lower: somebody has to administrate, so make an exception for those
 that the organization has named. A RoleBinding grants everything in one namespace
 only, which in kube-system is as good as the whole cluster. The group system:masters
-is reported wherever a binding names it. The bindings that the API server and kubeadm
-make for their own administrators are left out.
+is reported wherever a binding names it. The subjects that the API server and kubeadm
+themselves put into their bindings pass, and so do those of the distribution as far as
+they can be told.
 
 ` + "```yaml" + `
 roleRef:
@@ -49,7 +50,7 @@ roleRef:
 func clusterAdminBindings(r *check.Run) {
 	for _, b := range r.Bindings {
 		role := r.RBAC().Role(b)
-		problems := clusterAdminBinding(b, role)
+		problems := clusterAdminBinding(r.Scan, b, role)
 		if role == nil {
 			unknownRole(r, b)
 		}
@@ -59,15 +60,13 @@ func clusterAdminBindings(r *check.Run) {
 	}
 }
 
-func clusterAdminBinding(b *evidence.Binding, role *rbac.Role) (problems []check.Problem) {
-	if ownBinding(b) {
-		return nil
-	}
+func clusterAdminBinding(scan *check.Scan, b *evidence.Binding, role *rbac.Role) (problems []check.Problem) {
 	admin := role != nil && slices.ContainsFunc(role.Rules, func(rule rbacv1.PolicyRule) bool {
 		_, ok := rbac.Everything.In(&rule, false)
 		return ok
 	})
-	for i, s := range b.Subjects {
+	for _, i := range foreignSubjects(scan, b) {
+		s := b.Subjects[i]
 		masters := s.Kind == rbacv1.GroupKind && s.Name == rbac.Masters
 		if !admin && !masters {
 			continue

@@ -42,10 +42,8 @@ server itself gives them is left out.
 `
 
 func defaultAccountRights(s *check.Scan, b *evidence.Binding) (problems []check.Problem) {
-	if bootstrapped(b.Ref) && onlyRights(s, b, issuerDiscovery) {
-		return nil
-	}
-	for i, s := range b.Subjects {
+	for _, i := range foreignSubjects(s, b) {
+		s := b.Subjects[i]
 		switch {
 		case s.Kind == rbacv1.ServiceAccountKind && s.Name == "default", isDefaultAccountUser(s):
 			problems = append(problems, check.Problem{
@@ -64,9 +62,6 @@ func defaultAccountRights(s *check.Scan, b *evidence.Binding) (problems []check.
 	}
 	return problems
 }
-
-// issuerDiscovery is the role that the API server itself binds to all accounts.
-const issuerDiscovery = "system:service-account-issuer-discovery"
 
 // isDefaultAccountUser reports whether a subject is a default account under the
 // user name that the API server knows it by.

@@ -53,7 +53,7 @@ there are such, nothing is said.
 `
 
 func defaultDeny(r *check.Run) {
-	for _, ns := range spaces(r.Scan) {
+	for _, ns := range inUse(r.Scan, spaces(r.Scan)) {
 		if isSystemNamespace(ns.name) {
 			continue
 		}
@@ -93,7 +93,7 @@ func judgeDefaultDeny(r *check.Run, ns *space) {
 		if deny := ingressOnly(x, ns.name); deny != nil && len(missing) == 1 {
 			p.Message += fmt.Sprintf(": %s isolates ingress only, as its policyTypes do not list Egress", deny)
 		}
-		r.Absent(evidence.NetworkPolicies, ns.name, ns.ref(), p)
+		ns.absent(r, evidence.NetworkPolicies, p)
 	case good && ns.object != nil:
 		r.Judge(ns.object.Ref, nil)
 	case good:

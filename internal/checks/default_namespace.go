@@ -3,6 +3,8 @@ package checks
 import (
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
@@ -29,8 +31,8 @@ Looked at are what an application is made of: workloads, Services, Ingresses,
 ConfigMaps and Secrets with namespace: default written in them. An object that
 names no namespace gets the one that is chosen when it is applied; of these
 nothing is said. What protects the namespace (policies, quotas, roles) may stand
-there, and so may what Kubernetes makes there itself: the Service kubernetes
-and the ConfigMap kube-root-ca.crt.
+there, and so may what Kubernetes makes there itself: the Service kubernetes,
+the ConfigMap kube-root-ca.crt and tokens of the account default.
 
     metadata:
       name: web
@@ -84,6 +86,17 @@ func defaultNamespace(r *check.Run) {
 	}
 }
 
+// madeByKubernetes reports whether the object is one that the control plane, or a
+// mesh or a distribution, puts into every namespace.
 func madeByKubernetes(r *evidence.Ref) bool {
-	return r.Kind == "Service" && r.Name == "kubernetes" || r.Kind == "ConfigMap" && r.Name == "kube-root-ca.crt"
+	switch r.Kind {
+	case "Service":
+		return r.Name == "kubernetes"
+	case "ConfigMap":
+		return r.Name == "kube-root-ca.crt" || r.Name == "istio-ca-root-cert" || r.Name == "openshift-service-ca.crt"
+	case "Secret":
+		// Before 1.24, the token of the account that every namespace has.
+		return r.Annotations[corev1.ServiceAccountNameKey] == "default"
+	}
+	return false
 }

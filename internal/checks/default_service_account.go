@@ -17,7 +17,7 @@ var DefaultServiceAccount = &check.Check{
 	Severity:       guide.Medium,
 	Remedy:         "create a ServiceAccount for the workload and name it in serviceAccountName",
 	Needs:          []evidence.Fact{evidence.Workloads},
-	Run:            pods(everyPod, defaultServiceAccount),
+	Run:            pods(withAccount, defaultServiceAccount),
 }
 
 const defaultServiceAccountDoc = `A pod that names no ServiceAccount runs as the default one of its namespace, as do
@@ -26,7 +26,7 @@ all.
 
 serviceAccountName of the pod is judged, and the older serviceAccount where it is
 not set. Left out, both mean default. A pod that switches the token off cannot
-use the account, so that the finding is low there.
+use the account, so that the finding is low there. Static pods have no ServiceAccount.
 
     spec:
       serviceAccountName: web
@@ -40,11 +40,9 @@ func defaultServiceAccount(_ *check.Scan, w *evidence.Workload) []check.Problem 
 		Path:    w.PodPath.Field("serviceAccountName"),
 		Message: "the pod runs as the default ServiceAccount of its namespace: it names none",
 	}
-	switch "default" {
-	case w.Pod.ServiceAccountName:
-		p.Value, p.Message = "default", "the pod runs as the default ServiceAccount of its namespace"
-	case w.Pod.DeprecatedServiceAccount:
-		p.Path = w.PodPath.Field("serviceAccount")
+	// The API server copies the older field into the newer one, so that both have
+	// one fingerprint.
+	if w.Pod.ServiceAccountName != "" || w.Pod.DeprecatedServiceAccount != "" {
 		p.Value, p.Message = "default", "the pod runs as the default ServiceAccount of its namespace"
 	}
 	if is(w.Pod.AutomountServiceAccountToken, false) {

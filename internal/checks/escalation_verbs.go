@@ -30,8 +30,8 @@ somebody else. Each turns a small role into any role.
 Looked at is each rule of every Role and ClusterRole, wildcards included, and each
 binding to a built-in role that nobody wrote down: edit lets its holder act as any
 ServiceAccount of the namespace. A rule that names what may be bound or impersonated passes, unless it names a built-in
-role with more rights than edit has, or the group system:masters. The roles that
-the API server makes by itself are left out.
+role with more rights than edit has, or the group system:masters. Rules and bindings
+that Kubernetes itself makes pass as long as nobody has added to them.
 
 ` + "```yaml" + `
 rules:

@@ -35,7 +35,8 @@ Looked at is each rule of every Role and ClusterRole, wildcards included, and ea
 binding to a built-in role that nobody wrote down. Names in resourceNames do not
 help for exec, since pods get new ones; they do for ServiceAccounts' tokens and
 webhooks, and pass there. In a Role, rights on resources of the whole cluster give
-nothing and pass.
+nothing and pass. So do rules and bindings that Kubernetes itself makes, as long as
+nobody has added to them.
 
 ` + "```yaml" + `
 rules:

@@ -22,7 +22,7 @@ var ExposedWorkloadPlacement = &check.Check{
 	Severity:       guide.Low,
 	Remedy:         "label and taint nodes for exposed workloads, and give these a nodeSelector and a toleration",
 	Needs:          []evidence.Fact{evidence.Workloads, evidence.Exposure, evidence.Namespaces},
-	Leaves:         check.Rest{What: "which labels and taints the nodes have, and how their networks are filtered", To: []guide.Evidence{guide.Cluster, guide.Attestation}},
+	Leaves:         check.Rest{What: "which labels and taints the nodes have", To: []guide.Evidence{guide.Cluster}},
 	Doc:            exposedWorkloadPlacementDoc,
 	Run:            exposedWorkloadPlacement,
 }
@@ -35,9 +35,9 @@ gateway route or a host port. It has to be held to nodes, by nodeSelector, requi
 node affinity or the namespace's default node selector, to which no workload that
 is not exposed is held too. Where it tolerates no taint, those nodes have none,
 and a workload that is held nowhere may land there. Operating system and
-architecture separate nothing. DaemonSets and pods on the node's network are left
-out: they are on their nodes for the node's sake. Labels and taints of the nodes
-themselves are not in the objects, and neither are the networks between them.
+architecture separate nothing. DaemonSets, pods on the node's network and known parts
+of the cluster in kube-system are left out. What labels and taints the nodes really
+have is asked by shared-node; the networks between them are in no object.
 
 The severity is below the recommendation's: it counts only after a break-out.
 
@@ -46,48 +46,93 @@ The severity is below the recommendation's: it counts only after a break-out.
       tolerations: [{key: example.com/zone, value: edge, effect: NoSchedule}]
 `
 
-func exposedWorkloadPlacement(r *check.Run) {
-	var exposed []*evidence.Workload
-	internal := map[string]*evidence.Workload{} // the first of each placement
-	var anywhere *evidence.Workload
-	for _, w := range r.Workloads {
+// placements are the workloads that matter, by what they say of their nodes.
+type placements struct {
+	exposed []*evidence.Workload
+	// internal are those that are not exposed, of those that say the same of their
+	// nodes and taints the first.
+	internal []*evidence.Workload
+	// byPlace are the first of each placement.
+	byPlace map[string]*evidence.Workload
+}
+
+func placementsOf(s *check.Scan) placements {
+	p := placements{byPlace: map[string]*evidence.Workload{}}
+	seen := map[string]bool{}
+	for _, w := range s.Workloads {
 		switch {
-		case w.Pod.HostNetwork || w.Kind == "DaemonSet":
-		case len(r.Reach().Exposed(w)) > 0:
-			exposed = append(exposed, w)
+		case w.Template != nil: // it is placed by what is written
+		case w.Template != nil: // it is the same object
+		case w.Pod.HostNetwork || w.Kind == "DaemonSet" || isSystemNamespace(w.Namespace) && isSystemPart(w):
+		case len(s.Reach().Exposed(w)) > 0:
+			p.exposed = append(p.exposed, w)
 		default:
-			place := placement(r.Scan, w)
-			if internal[place] == nil {
-				internal[place] = w
+			place := placement(s, w)
+			if p.byPlace[place] == nil {
+				p.byPlace[place] = w
 			}
-			if anywhere == nil {
-				anywhere = w
+			if key := place + tolerationText(w.Pod.Tolerations); !seen[key] {
+				seen[key] = true
+				p.internal = append(p.internal, w)
 			}
 		}
 	}
-	if anywhere == nil && len(exposed) > 0 {
+	return p
+}
+
+// neighbour returns an internal workload that an exposed one may share a node
+// with, by what both say of their nodes; nil when there is none.
+func (p placements) neighbour(s *check.Scan, w *evidence.Workload) *evidence.Workload {
+	place := placement(s, w)
+	switch other := p.byPlace[place]; {
+	case other != nil:
+		return other
+	case place == "":
+		return p.internal[0]
+	case !toleratesSome(w.Pod.Tolerations):
+		return p.byPlace[""]
+	}
+	return nil
+}
+
+// tolerationText tells tolerations apart.
+func tolerationText(list []corev1.Toleration) (text string) {
+	for _, t := range list {
+		text += fmt.Sprintf("|%s %s %s %s", t.Key, t.Operator, t.Value, t.Effect)
+	}
+	return text
+}
+
+// toleratesSome reports whether somebody gave the pod tolerations: the API server
+// adds those for nodes in trouble to every pod.
+func toleratesSome(list []corev1.Toleration) bool {
+	return slices.ContainsFunc(list, func(t corev1.Toleration) bool {
+		return t.Key != corev1.TaintNodeNotReady && t.Key != corev1.TaintNodeUnreachable
+	})
+}
+
+func exposedWorkloadPlacement(r *check.Run) {
+	p := placementsOf(r.Scan)
+	if len(p.internal) == 0 && len(p.exposed) > 0 {
 		r.Unknown("", "no internal workload was seen that the exposed ones could be kept apart from")
 		return
 	}
-	for _, w := range exposed {
-		place := placement(r.Scan, w)
-		neighbour := internal[place]
-		switch {
-		case place == "" && neighbour == nil:
-			neighbour = anywhere
-		case place != "" && neighbour == nil && len(w.Pod.Tolerations) == 0:
-			neighbour = internal[""]
-		}
+	for _, w := range p.exposed {
+		neighbour := p.neighbour(r.Scan, w)
 		if neighbour == nil {
 			r.Judge(w.Ref, nil)
 			continue
 		}
-		r.Judge(w.Ref, []check.Problem{{
-			Path:           w.PodPath.Field("nodeSelector"),
-			Message:        fmt.Sprintf("%s %q is reached from outside (%s) and may share a node with %s", w.Kind, w.Name, r.Reach().Exposed(w)[0], neighbour.Ref),
-			Severity:       guide.Low,
-			SeverityReason: "where a pod runs counts only after a break-out from its container",
-		}})
+		r.Judge(w.Ref, []check.Problem{sharesNode(r.Scan, w, fmt.Sprintf("may share a node with %s", neighbour.Ref))})
+	}
+}
+
+func sharesNode(s *check.Scan, w *evidence.Workload, how string) check.Problem {
+	return check.Problem{
+		Path:           w.PodPath.Field("nodeSelector"),
+		Message:        fmt.Sprintf("%s %q is reached from outside (%s) and %s", w.Kind, w.Name, s.Reach().Exposed(w)[0], how),
+		Severity:       guide.Low,
+		SeverityReason: "where a pod runs counts only after a break-out from its container",
 	}
 }
 

@@ -31,7 +31,8 @@ the same one cannot share a node. The baseline Pod Security Standard forbids it,
 so a namespace that enforces it refuses the pod.
 
 hostPort of every port of every container is judged, init and ephemeral ones too.
-Left out or 0 it takes none.
+Left out or 0 it takes none. A pod on the node's network has all its ports there, and
+the API server writes them into hostPort: host-network reports it.
 
     ports:
       - containerPort: 8080
@@ -42,9 +43,9 @@ A Service of type LoadBalancer, or an ingress controller, brings traffic in.
 // standardReason is why what the standard forbids ranks below the row itself.
 const standardReason = "one pod breaks the standard; the row is about enforcing it"
 
-func hostPorts(_ *check.Scan, _ *evidence.Workload, c evidence.Container) (problems []check.Problem) {
+func hostPorts(_ *check.Scan, w *evidence.Workload, c evidence.Container) (problems []check.Problem) {
 	for i, port := range c.Ports {
-		if port.HostPort == 0 {
+		if port.HostPort == 0 || w.Pod.HostNetwork && port.HostPort == port.ContainerPort {
 			continue
 		}
 		name := port.Name

@@ -22,7 +22,6 @@ var ImageAdmission = &check.Check{
 	Severity:       guide.High,
 	Remedy:         "let it deny, fail closed and cover every namespace that users can write to",
 	Needs:          []evidence.Fact{evidence.Admission, evidence.Namespaces, evidence.Workloads},
-	Leaves:         inForce,
 	Doc: `A scan in the pipeline only sees what goes through the pipeline. A gate in the
 cluster has to refuse other images, refuse when it cannot answer, and leave out no
 namespace that users can write to.
@@ -32,7 +31,8 @@ with its bindings, Kyverno's validate and verifyImages rules and image policies,
 Gatekeeper's constraints), and webhooks for pods whose name or service says that they
 judge images. A problem is an action other than deny, failurePolicy Ignore, a selector
 that leaves out a namespace of users, and one by which pods choose themselves. A policy
-without a binding, and selectors over labels that no file shows, are not judged. When
+without a binding is one in a live cluster only, and selectors over labels that no file
+shows are not judged. When
 nothing of the kind is found, the cluster may have it all the same, or the API server's
 ImagePolicyWebhook.
 
@@ -73,8 +73,13 @@ func imageAdmission(r *check.Run) {
 			found = judgeWebhook(r, o.Ref, i, webhook{h.Name, h.ClientConfig, h.Rules, h.FailurePolicy, h.NamespaceSelector, h.ObjectSelector}) || found
 		}
 	}
-	if !found {
+	switch {
+	case !found && r.Cluster != nil:
+		r.Unknown("", needs("no admission policy or webhook about images was found; whether the API server has the plugin ImagePolicyWebhook", guide.Host))
+	case !found:
 		r.Unknown("", "no admission policy or webhook about images is among what was read; files cannot show all of a cluster, nor the API server's configuration")
+	case r.Cluster == nil:
+		r.Unknown("", needs(inForce.What, guide.Cluster))
 	}
 }
 

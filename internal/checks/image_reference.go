@@ -103,8 +103,10 @@ func judgeImages(r *check.Run, w *evidence.Workload, judge func(imageReference) 
 	look := func(image, what, name string) *check.Problem {
 		ref, ok := parseImage(image)
 		if !ok || image == injectedImage {
-			r.Unknown(w.Ref.String(), fmt.Sprintf("%s %q: %q is not the name of an image yet", what, name, image))
 			whole = false
+			if w.Kind == "Pod" || w.Running == 0 { // else its pods have what it became
+				r.Unknown(w.Ref.String(), fmt.Sprintf("%s %q: %q is not the name of an image yet", what, name, image))
+			}
 			return nil
 		}
 		p, found := judge(ref)

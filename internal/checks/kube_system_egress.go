@@ -73,7 +73,7 @@ func kubeSystemEgress(r *check.Run) {
 		case isolation(x, w, networkingv1.PolicyTypeEgress).Isolated:
 			r.Judge(w.Ref, nil)
 		case complete:
-			r.Judge(w.Ref, []check.Problem{{
+			r.JudgeWorkload(w, []check.Problem{{
 				Path:    w.MetaPath.Field("labels"),
 				Message: fmt.Sprintf("no NetworkPolicy limits the egress of %s %q in kube-system", w.Kind, w.Name),
 			}})

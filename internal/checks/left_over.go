@@ -30,7 +30,7 @@ func newPodFinder(r *check.Run) *podFinder {
 			l := podLabel{w.Namespace, k, v}
 			f.byLabel[l] = append(f.byLabel[l], w)
 		}
-		if w.Partial != "" || w.ByShape {
+		if w.Running == 0 && (w.Partial != "" || w.ByShape) {
 			f.obscure[w.Namespace] = "the labels of the pods of " + w.Ref.String() + " are not known"
 		}
 	}

@@ -49,9 +49,9 @@ The example in the guide's Appendix F is not valid YAML: start from this one.
 
 func limitRange(r *check.Run) {
 	ranges := byNamespace(r.LimitRanges)
-	for _, ns := range userSpaces(r.Scan) {
+	for _, ns := range inUse(r.Scan, userSpaces(r.Scan)) {
 		if len(ranges[ns.name]) == 0 {
-			r.Absent(evidence.LimitRanges, ns.name, ns.ref(), check.Problem{
+			ns.absent(r, evidence.LimitRanges, check.Problem{
 				Path:    evidence.NewPath("metadata", "name"),
 				Value:   ns.name,
 				Message: fmt.Sprintf("namespace %q has no LimitRange", ns.name),

@@ -62,10 +62,10 @@ func logAgent(r *check.Run) {
 	for _, w := range r.Workloads {
 		if w.Kind == "DaemonSet" && readsNodeLogs(w) && runsLogAgent(w) {
 			found = true
-			r.Judge(w.Ref, missedNodes(r.Scan, w))
+			r.JudgeWorkload(w, missedNodes(r.Scan, w))
 		}
 	}
-	if !found {
+	if !found && r.Cluster == nil { // of a live cluster log-agent-nodes says so
 		r.Unknown("", "no DaemonSet with a known log agent was seen: logs may be sent by one that is installed elsewhere, or by the applications")
 	}
 }
@@ -129,22 +129,6 @@ func controlPlaneTaints(v evidence.Version) []string {
 	return []string{masterTaint}
 }
 
-func tolerates(tolerations []corev1.Toleration, key string) bool {
-	taint := &corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule}
-	return slices.ContainsFunc(tolerations, func(t corev1.Toleration) bool {
-		if t.Effect != "" && t.Effect != taint.Effect {
-			return false
-		}
-		switch t.Operator {
-		case corev1.TolerationOpExists:
-			return t.Key == "" || t.Key == taint.Key
-		case corev1.TolerationOpEqual, "":
-			return t.Key == taint.Key && t.Value == taint.Value
-		}
-		return false
-	})
-}
-
 // tolerationFix writes the toleration where there is none: the agent then runs on
 // more nodes, and on those that it runs on as before.
 func tolerationFix(w *evidence.Workload, taints []string) *check.Fix {
@@ -160,4 +144,9 @@ func tolerationFix(w *evidence.Workload, taints []string) *check.Fix {
 		Value: "[" + strings.Join(list, ", ") + "]",
 		Safe:  true,
 	}
+}
+
+func tolerates(tolerations []corev1.Toleration, key string) bool {
+	taint := &corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule}
+	return slices.ContainsFunc(tolerations, func(t corev1.Toleration) bool { return toleratesTaint(t, taint) })
 }

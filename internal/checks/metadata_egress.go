@@ -102,13 +102,14 @@ func judgeEgress(r *check.Run, ns *space, problem func(*evidence.Workload) []che
 				problems[i].Path, problems[i].Value = w.PodPath.Field("hostNetwork"), "true"
 				problems[i].Remedy = "take the pods off the node's network: no NetworkPolicy governs them there"
 			}
-			r.Judge(w.Ref, problems)
+			r.JudgeWorkload(w, problems)
 		case isolation(x, w, networkingv1.PolicyTypeEgress).Isolated:
 			isolated(w)
+		case w.Partial != "" && w.Running > 0: // those that run are judged
 		case w.Partial != "":
 			r.Unknown(w.Ref.String(), "the labels of its pods are not all known: "+w.Partial)
 		case complete:
-			r.Judge(w.Ref, problem(w))
+			r.JudgeWorkload(w, problem(w))
 		default:
 			doubt = why
 		}

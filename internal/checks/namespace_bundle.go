@@ -47,9 +47,9 @@ func namespaceBundle(r *check.Run) {
 	for _, b := range r.Bindings {
 		bindings[b.Namespace] = true
 	}
-	for _, ns := range userSpaces(r.Scan) {
+	for _, ns := range inUse(r.Scan, userSpaces(r.Scan)) {
 		if ns.object == nil {
-			r.Unknown(ns.scope(), "the files do not create it, so what belongs to it may stand elsewhere")
+			r.Unknown(ns.scope(), ns.unseen(r)+", so what belongs to it may stand elsewhere")
 			continue
 		}
 		denies := deniesByDefault(r, ns.name)

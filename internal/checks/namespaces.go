@@ -22,15 +22,8 @@ type space struct {
 // scope names the namespace in an Unknown.
 func (s *space) scope() string { return "namespace " + s.name }
 
-// ref is the Namespace, nil when it was not seen.
-func (s *space) ref() *evidence.Ref {
-	if s.object == nil {
-		return nil
-	}
-	return s.object.Ref
-}
-
-// spaces returns the namespaces that are created or that workloads run in, by name.
+// spaces returns the namespaces that are created or that workloads run in, by name:
+// of a live cluster those that were asked for.
 func spaces(s *check.Scan) []*space {
 	byName := make(map[string]*space, len(s.Namespaces))
 	of := func(name string) *space {
@@ -40,7 +33,9 @@ func spaces(s *check.Scan) []*space {
 		return byName[name]
 	}
 	for _, n := range s.Namespaces {
-		of(n.Name).object = n
+		if s.Cluster == nil || s.Cluster.Sees(n.Name) {
+			of(n.Name).object = n
+		}
 	}
 	for _, w := range s.Workloads {
 		if w.Namespace != "" {
@@ -54,6 +49,37 @@ func spaces(s *check.Scan) []*space {
 		list[i] = byName[name]
 	}
 	return list
+}
+
+// unseen says why the Namespace itself is not known.
+func (s *space) unseen(r *check.Run) string {
+	if r.Cluster != nil {
+		return "the Namespace itself was not read"
+	}
+	return "the files do not create it"
+}
+
+// absent records that the namespace lacks something, as Run.Absent does.
+func (s *space) absent(r *check.Run, f evidence.Fact, p check.Problem) {
+	if ok, why := r.Complete(f, s.name); !ok {
+		r.Unknown(s.scope(), why)
+		return
+	}
+	if s.object == nil {
+		r.Unknown(s.scope(), s.unseen(r))
+		return
+	}
+	r.Judge(s.object.Ref, []check.Problem{p})
+}
+
+// inUse leaves out the namespace default of a live cluster while nothing runs in
+// it: Kubernetes makes it, and nobody has to dress it up.
+func inUse(s *check.Scan, list []*space) []*space {
+	return slices.DeleteFunc(list, func(sp *space) bool { return idleDefault(s, sp) })
+}
+
+func idleDefault(s *check.Scan, sp *space) bool {
+	return s.Cluster != nil && sp.name == corev1.NamespaceDefault && len(sp.workloads) == 0
 }
 
 // userSpaces leaves out the namespaces of the platform: Kubernetes' own and those

@@ -66,7 +66,7 @@ func podNotSelected(r *check.Run) {
 			continue
 		}
 		for _, w := range unselected {
-			r.Judge(w.Ref, []check.Problem{notSelected(r.Reach(), w)})
+			r.JudgeWorkload(w, []check.Problem{notSelected(r.Reach(), w)})
 		}
 	}
 }
@@ -82,6 +82,7 @@ func judgeSelected(r *check.Run, ns *space) (unselected []*evidence.Workload) {
 		switch {
 		case ingress.Isolated && egress.Isolated:
 			r.Judge(w.Ref, nil)
+		case w.Partial != "" && w.Running > 0: // those that run are judged
 		case w.Partial != "":
 			r.Unknown(w.Ref.String(), "the labels of its pods are not all known: "+w.Partial)
 		default:

@@ -27,7 +27,8 @@ and works by labels of the namespace: enforce refuses pods, warn and audit only 
 Looked at is each Namespace but kube-*, with pods in it or not. The level must be
 baseline or restricted. A version that is missing or latest ranks low: an upgrade
 then changes what the level means. privileged, or no label, is a problem; in a
-namespace that the configuration calls a system namespace it ranks low. Where another
+namespace that the configuration calls a system namespace it ranks low, and so it does
+in default of a live cluster while nothing runs there. Where another
 policy engine among the objects refuses insecure pods, a missing label is not judged.
 The labels of namespaces that no file creates are not known. A default in the API
 server's admission configuration is not seen in files.
@@ -56,19 +57,20 @@ func podSecurityLabels(r *check.Run) {
 		switch {
 		case isSystemNamespace(sp.name):
 		case sp.object == nil:
-			r.Unknown(sp.scope(), "the files do not create it, so the level that its labels enforce is not known")
+			r.Unknown(sp.scope(), sp.unseen(r)+", so the level that its labels enforce is not known")
 		case !labelled && other != "":
 			r.Unknown(sp.scope(), "it has no label "+enforceLabel+"; whether "+other+" enforces a level there was not evaluated")
 		default:
-			r.Judge(sp.object.Ref, podSecurityLabel(r.Scan, sp.object))
+			r.Judge(sp.object.Ref, podSecurityLabel(r.Scan, sp))
 		}
 	}
 	if r.Evaluated.Len()+len(r.Unknowns) == 0 && len(r.Workloads) > 0 {
-		r.Unknown("", "no namespace that has to enforce a level is among the files")
+		r.Unknown("", "no namespace that has to enforce a level was seen")
 	}
 }
 
-func podSecurityLabel(s *check.Scan, ns *evidence.Object[corev1.Namespace]) []check.Problem {
+func podSecurityLabel(s *check.Scan, sp *space) []check.Problem {
+	ns := sp.object
 	labels := evidence.NewPath("metadata", "labels")
 	level, labelled := ns.Labels[enforceLabel]
 	p := check.Problem{Path: labels.Field(enforceLabel), Value: level}
@@ -82,8 +84,11 @@ func podSecurityLabel(s *check.Scan, ns *evidence.Object[corev1.Namespace]) []ch
 	default:
 		p.Message = fmt.Sprintf("namespace %q has no label %s: pods of any kind are let in%s", ns.Name, enforceLabel, onlyTalks(ns))
 	}
-	if !isUserNamespace(s, ns.Name) {
+	switch {
+	case !isUserNamespace(s, ns.Name):
 		p.Severity, p.SeverityReason = guide.Low, "the configuration calls it a system namespace, whose pods may need the node"
+	case idleDefault(s, sp):
+		p.Severity, p.SeverityReason = guide.Low, "every cluster has this namespace, and nothing runs in it"
 	}
 	return []check.Problem{p}
 }

@@ -19,6 +19,7 @@ var RemovedAPI = &check.Check{
 	Remedy:         "write the object in the version that replaced it, or delete it",
 	Needs:          evidence.Facts(),
 	Leaves:         check.Rest{What: "unused images, old releases and custom kinds without a controller", To: []guide.Evidence{guide.Cluster, guide.Host}},
+	Written:        "which API versions the objects are written in",
 	Doc: `An object in an API version that was removed cannot be created any more: what it
 protected is not protected. A PodSecurityPolicy in a folder of manifests is the
 commonest leftover.

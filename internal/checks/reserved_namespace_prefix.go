@@ -17,7 +17,7 @@ var ReservedNamespacePrefix = &check.Check{
 	Recommendation: "NS-03",
 	Severity:       guide.Info,
 	Remedy:         "choose a name that does not begin with kube-",
-	Needs:          evidence.Facts(),
+	Needs:          []evidence.Fact{evidence.Namespaces},
 	Doc:            reservedNamespacePrefixDoc,
 	Run:            reservedNamespacePrefix,
 }
@@ -40,6 +40,14 @@ and move its objects.
 func reservedNamespacePrefix(r *check.Run) {
 	for _, ns := range r.Namespaces {
 		r.Judge(ns.Ref, reservedName(ns.Name, evidence.NewPath("metadata", "name")))
+	}
+	if r.Cluster != nil {
+		return // it has no other namespaces
+	}
+	for _, g := range r.Gaps {
+		if !g.Touches(evidence.Namespaces, "") {
+			r.Unknown("", "what was not read may name other namespaces: "+g.Reason)
+		}
 	}
 	told := map[string]bool{}
 	for _, o := range r.Objects {

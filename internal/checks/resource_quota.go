@@ -45,9 +45,9 @@ LimitRange with defaults first.
 
 func resourceQuota(r *check.Run) {
 	quotas := byNamespace(r.ResourceQuotas)
-	for _, ns := range userSpaces(r.Scan) {
+	for _, ns := range inUse(r.Scan, userSpaces(r.Scan)) {
 		if len(quotas[ns.name]) == 0 {
-			r.Absent(evidence.Quotas, ns.name, ns.ref(), check.Problem{
+			ns.absent(r, evidence.Quotas, check.Problem{
 				Path:    evidence.NewPath("metadata", "name"),
 				Value:   ns.name,
 				Message: fmt.Sprintf("namespace %q has no ResourceQuota", ns.name),

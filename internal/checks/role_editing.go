@@ -28,7 +28,7 @@ from a binding to its role is fixed.
 Looked at is each rule of every Role and ClusterRole, wildcards included: create,
 update and patch on roles, clusterroles, rolebindings and clusterrolebindings. A
 rule that escalation-verbs reports is not reported again. Rules that name the
-objects pass for update and patch.
+objects pass for update and patch, and so do those that Kubernetes itself makes.
 
 ` + "```yaml" + `
 rules:

@@ -58,7 +58,29 @@ func TestRoleSeverities(t *testing.T) {
 		}},
 		{ClusterWideBinding, "bindings", map[string]guide.Severity{
 			"reader subjects[ServiceAccount:shop:report].name": guide.Low,
+			"reader subjects[Group::readers].name":             guide.Low,
 			"editor subjects[ServiceAccount:shop:ci].name":     0,
+		}},
+		{ClusterWideBinding, "live", map[string]guide.Severity{
+			"carter subjects[ServiceAccount:shop:web].name": 0,
+			"carter subjects[Group::developers].name":       guide.Low,
+		}},
+		{TamperedDefaultRole, "files", map[string]guide.Severity{
+			"kubeadm:bootstrap-signer-clusterinfo rules[get||configmaps||]":          0,
+			"system:basic-user rules[get||secrets||]":                                guide.Critical,
+			"system:basic-user rules[get||||/metrics]":                               0,
+			"system:controller:token-cleaner rules[get||configmaps||]":               0,
+			"system:node-problem-detector rules[*|*|*||]":                            guide.Critical,
+			"system:node-problem-detector rules[delete,patch||nodes/status||]":       0,
+			"system:node-problem-detector rules[get|apps|deployments|web|]":          0,
+			"view aggregationRule.clusterRoleSelectors[1]":                           0,
+			"view metadata.labels.rbac.authorization.k8s.io/aggregate-to-monitoring": 0,
+		}},
+		{TamperedDefaultBinding, "bindings", map[string]guide.Severity{
+			"kubeadm:bootstrap-signer-clusterinfo subjects[User::mara].name":                              0,
+			"system:controller:clusterrole-aggregation-controller subjects[ServiceAccount:shop:web].name": 0,
+			"system:discovery roleRef.name":                                                               0,
+			"system:node subjects[Group::system:authenticated].name":                                      guide.Critical,
 		}},
 		{SecretReader, "bindings", map[string]guide.Severity{
 			"deployers roleRef": 0, "owner roleRef": guide.Medium, "collector rules[list||secrets||].resources": 0,

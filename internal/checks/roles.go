@@ -17,15 +17,21 @@ import (
 type writtenRole struct {
 	*evidence.Ref
 	rules []rbacv1.PolicyRule
+	// compare compares it with the default of that name, if there is one.
+	compare func(*check.Scan) (rbac.Difference, bool)
 }
 
 func writtenRoles(s *evidence.Snapshot) []writtenRole {
 	list := make([]writtenRole, 0, len(s.Roles)+len(s.ClusterRoles))
 	for _, o := range s.Roles {
-		list = append(list, writtenRole{o.Ref, o.Value.Rules})
+		list = append(list, writtenRole{o.Ref, o.Value.Rules, func(s *check.Scan) (rbac.Difference, bool) {
+			return rbac.CompareRole(o, s.Settings.Version)
+		}})
 	}
 	for _, o := range s.ClusterRoles {
-		list = append(list, writtenRole{o.Ref, o.Value.Rules})
+		list = append(list, writtenRole{o.Ref, o.Value.Rules, func(s *check.Scan) (rbac.Difference, bool) {
+			return s.RBAC().CompareClusterRole(o, s.Settings.Version)
+		}})
 	}
 	return list
 }
@@ -46,15 +52,22 @@ func (w writtenRole) has(rule *rbacv1.PolicyRule, powers ...rbac.Power) (rbac.Po
 	return 0, rbac.Request{}, false
 }
 
-// judgeRules lifts a judgement about one rule to all roles of a scan. Left out are
-// the rules that the API server itself writes into its built-in roles. A problem
-// stands at a field of the rule, or at the rule, when it names none.
+// judgeRules lifts a judgement about one rule to all roles of a scan. Rules that
+// nobody wrote pass, see ownRules. A problem stands at a field of the rule, or at the
+// rule, when it names none.
 func judgeRules(judge func(*check.Scan, writtenRole, *rbacv1.PolicyRule) (p check.Problem, field string, bad bool)) func(*check.Run) {
 	return check.Each(writtenRoles, func(s *check.Scan, w writtenRole) (problems []check.Problem) {
+		var own []bool
 		for i := range w.rules {
 			rule := &w.rules[i]
 			p, field, bad := judge(s, w, rule)
-			if !bad || ownRule(s, w, rule) {
+			if !bad {
+				continue
+			}
+			if own == nil {
+				own = ownRules(s, w)
+			}
+			if own[i] {
 				continue
 			}
 			p.Path = evidence.NewPath("rules").Index(i, ruleKey(rule))
@@ -68,41 +81,53 @@ func judgeRules(judge func(*check.Scan, writtenRole, *rbacv1.PolicyRule) (p chec
 	})
 }
 
-// bootstrapped reports whether the object has the label that the API server puts
-// on the roles and bindings that it makes. Anybody can write it, so it is never
-// enough by itself.
-func bootstrapped(r *evidence.Ref) bool {
-	return r.Labels["kubernetes.io/bootstrapping"] == "rbac-defaults"
+// ownRules tells of each rule of a role whether nobody wrote it: it belongs to a role
+// that Kubernetes or the distribution makes, or an aggregated ClusterRole collects it
+// from a role that is judged by itself.
+func ownRules(s *check.Scan, w writtenRole) []bool {
+	own := make([]bool, len(w.rules))
+	shipped := !s.Settings.ShowDefaults && shippedRole(s, w.Ref)
+	for i := range own {
+		own[i] = shipped || w.Kind == "ClusterRole" && s.RBAC().Collects(w.Ref, &w.rules[i])
+	}
+	d, isDefault := w.compare(s)
+	if !isDefault || s.Settings.ShowDefaults {
+		return own
+	}
+	for i := range own {
+		own[i] = own[i] || !slices.ContainsFunc(d.Rules, func(a rbac.AddedRule) bool { return a.Index == i })
+	}
+	return own
 }
 
-// ownRule reports whether a rule is one that the API server itself makes: of a
-// built-in role by name and label, and within what that role has.
-func ownRule(s *check.Scan, w writtenRole, rule *rbacv1.PolicyRule) bool {
-	if !bootstrapped(w.Ref) {
-		return false
-	}
-	rules, ok := s.RBAC().BuiltIn(w.Kind, w.Namespace, w.Name)
-	return ok && rbac.Covers(rules, rule)
+// shippedRole reports whether only bindings of the distribution lead to a role.
+func shippedRole(s *check.Scan, role *evidence.Ref) bool {
+	list := s.RBAC().Bindings(role)
+	return len(list) > 0 && !slices.ContainsFunc(list, func(b *evidence.Binding) bool { return !rbac.Shipped(b, s.Cluster) })
 }
 
-// ownBinding reports whether a binding is one that the API server or kubeadm
-// makes: of a built-in role to the part of the system that it is for.
-func ownBinding(b *evidence.Binding) bool {
-	if len(b.Subjects) != 1 {
-		return false
-	}
-	subject := b.Subjects[0]
+// foreignSubjects returns the indices of the subjects that neither Kubernetes nor the
+// distribution put into a binding.
+func foreignSubjects(s *check.Scan, b *evidence.Binding) []int {
+	d, isDefault := rbac.CompareBinding(b, s.Settings.Version)
 	switch {
-	case b.Name == "kubeadm:cluster-admins":
-		return b.Kind == "ClusterRoleBinding" && b.RoleRef.Name == "cluster-admin" && subject.Kind == rbacv1.GroupKind && subject.Name == b.Name
-	case !bootstrapped(b.Ref) || b.RoleRef.Name != b.Name:
-		return false
-	case b.Name == "cluster-admin":
-		return subject.Kind == rbacv1.GroupKind && subject.Name == rbac.Masters
-	case strings.HasPrefix(b.Name, "system:controller:"):
-		return subject.Kind == rbacv1.ServiceAccountKind && subject.Namespace == "kube-system" && "system:controller:"+subject.Name == b.Name
+	case s.Settings.ShowDefaults:
+	case rbac.Shipped(b, s.Cluster):
+		return nil
+	case isDefault && d.RoleRef == nil:
+		return d.Subjects
 	}
-	return strings.HasPrefix(b.Name, "system:") && subject.Kind == rbacv1.UserKind && strings.HasPrefix(subject.Name, "system:kube-")
+	all := make([]int, len(b.Subjects))
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+// ownBinding reports whether all subjects of a binding are where Kubernetes or the
+// distribution put them.
+func ownBinding(s *check.Scan, b *evidence.Binding) bool {
+	return len(b.Subjects) > 0 && len(foreignSubjects(s, b)) == 0
 }
 
 // ruleKey tells a rule from its neighbours by what it says, wherever it stands.
@@ -126,10 +151,27 @@ func boundBy(s *check.Scan, role *evidence.Ref) string {
 	if more := len(names) - shown; more > 1 {
 		names = append(names[:shown:shown], fmt.Sprintf("%d more", more))
 	}
+	words := collectedBy(role)
+	if len(names) > 0 {
+		words += " (bound by " + listed(names) + ")"
+	}
+	return words
+}
+
+// collectedBy says which built-in ClusterRoles collect the rules of another, in words
+// that end a message.
+func collectedBy(role *evidence.Ref) string {
+	var names []string
+	for label, value := range role.Labels {
+		if name, ok := strings.CutPrefix(label, "rbac.authorization.k8s.io/aggregate-to-"); ok && value == "true" && role.Kind == "ClusterRole" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
 	if len(names) == 0 {
 		return ""
 	}
-	return " (bound by " + listed(names) + ")"
+	return " (collected by ClusterRole " + listed(names) + ")"
 }
 
 // requestWords says what a request does: create pods/exec.
@@ -185,9 +227,10 @@ func unknownRole(r *check.Run, b *evidence.Binding) {
 	r.Unknown(b.String(), fmt.Sprintf("what %s %q grants is not known: it is not among what was read", b.RoleRef.Kind, b.RoleRef.Name))
 }
 
-// judgeBuiltInGrants judges bindings that hand out a built-in role nobody wrote
-// down, such as edit: what its rules give is given by the binding. The roles that
-// were written are judged by themselves.
+// judgeBuiltInGrants judges bindings that hand out what the API server's roles grant:
+// a built-in role, such as edit, or one that collects the rules of some. Nobody wrote
+// those rules down, or they pass there, so what they give is given by the binding. All
+// other roles are judged by themselves.
 func judgeBuiltInGrants(r *check.Run, powers ...rbac.Power) {
 	for _, b := range r.Bindings {
 		role := r.RBAC().Role(b)
@@ -195,27 +238,34 @@ func judgeBuiltInGrants(r *check.Run, powers ...rbac.Power) {
 			unknownRole(r, b)
 			continue
 		}
-		if !role.BuiltIn || ownBinding(b) || len(b.Subjects) == 0 {
-			continue
+		if (role.BuiltIn || len(role.Inherited) > 0) && len(b.Subjects) > 0 {
+			r.Judge(b.Ref, builtInGrant(r.Scan, b, role, powers))
 		}
-		r.Judge(b.Ref, builtInGrant(b, role, powers))
 	}
 }
 
-func builtInGrant(b *evidence.Binding, role *rbac.Role, powers []rbac.Power) []check.Problem {
+func builtInGrant(s *check.Scan, b *evidence.Binding, role *rbac.Role, powers []rbac.Power) []check.Problem {
+	foreign := foreignSubjects(s, b)
+	if len(foreign) == 0 {
+		return nil
+	}
+	rules, how := role.Rules, "the built-in "+role.String()+" grants it"
+	if !role.BuiltIn {
+		rules, how = role.Inherited, role.String()+" collects it from the built-in ones"
+	}
 	for _, power := range powers {
-		for i := range role.Rules {
-			if _, ok := power.In(&role.Rules[i], b.Namespace != ""); !ok {
+		for i := range rules {
+			if _, ok := power.In(&rules[i], b.Namespace != ""); !ok {
 				continue
 			}
 			var names []string
-			for _, s := range b.Subjects {
-				names = append(names, subjectWords(b, s))
+			for _, i := range foreign {
+				names = append(names, subjectWords(b, b.Subjects[i]))
 			}
 			p := check.Problem{
 				Path:    evidence.NewPath("roleRef"),
 				Value:   b.RoleRef.Name,
-				Message: fmt.Sprintf("%s may %s%s: the built-in %s grants it", listed(names), power, inNamespace(b.Namespace), role),
+				Message: fmt.Sprintf("%s may %s%s: %s", listed(names), power, inNamespace(b.Namespace), how),
 			}
 			if b.Namespace != "" {
 				p.Severity, p.SeverityReason = guide.Medium, "the binding holds in one namespace"

@@ -49,7 +49,7 @@ func rootGroups(r *check.Run) {
 	pods(linuxPods, rootGroup)(r)
 	lax := 0
 	for _, w := range r.Workloads {
-		if linuxPods(r.Settings, w) && !ignoresImageGroups(r.Settings.Version, w) {
+		if w.Template == nil && linuxPods(r.Settings, w) && !ignoresImageGroups(r.Settings.Version, w) {
 			lax++
 		}
 	}

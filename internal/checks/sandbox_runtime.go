@@ -89,7 +89,7 @@ func judgeRuntime(r *check.Run, w *evidence.Workload, classes map[string]*nodev1
 			Message: fmt.Sprintf("the pod is declared untrusted, and the handler %q of its RuntimeClass %q is not a known sandbox", class.Handler, name),
 		}}
 	}
-	r.Judge(w.Ref, problems)
+	r.JudgeWorkload(w, problems)
 }
 
 func sandboxed(handler string) bool {

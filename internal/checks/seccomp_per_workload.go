@@ -52,8 +52,8 @@ func seccompPerWorkload(r *check.Run) {
 	for _, w := range r.Workloads {
 		problems, known := profileProblems(w, actions)
 		if known || len(problems) > 0 {
-			r.Judge(w.Ref, problems)
-		} else {
+			r.JudgeWorkload(w, problems)
+		} else if w.Template == nil {
 			without++
 		}
 	}

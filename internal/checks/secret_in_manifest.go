@@ -21,6 +21,7 @@ var SecretInManifest = &check.Check{
 	Severity:       guide.Medium,
 	Remedy:         "keep the values in an external store, or encrypt the file (SealedSecret, ExternalSecret, SOPS), and replace what was in it",
 	Needs:          []evidence.Fact{evidence.Secrets},
+	Written:        "whether values of Secrets stand in files",
 	Run:            secretsInManifests,
 }
 

@@ -31,7 +31,8 @@ Secrets that the rule names passes. list and watch with names rank low: they wor
 for requests that ask for that one name, and tempt to drop the names. A Role, or a
 RoleBinding, ranks lower than rights in the whole cluster. Whoever may create pods
 can mount any Secret of the namespace, and nodes/proxy reaches them too: that is
-for a person to weigh (exec-access reports nodes/proxy).
+for a person to weigh (exec-access reports nodes/proxy). Rules and bindings that
+Kubernetes itself makes pass as long as nobody has added to them.
 
 ` + "```yaml" + `
 rules:

@@ -6,11 +6,15 @@ func authorization() []*check.Check {
 	return []*check.Check{
 		AnonymousBinding,
 		AuthenticatedBinding,
+		BootstrapToken,
 		WildcardRule,
+		TamperedDefaultRole,
 		ClusterAdminBinding,
 		EscalationVerbs,
 		RoleEditing,
+		TamperedDefaultBinding,
 		ClusterWideBinding,
+		MixedSubjects,
 		DanglingBinding,
 		ExecAccess,
 	}

@@ -11,5 +11,10 @@ func podEnforcement() []*check.Check {
 		UnsafeSysctls,
 		HostProbes,
 		BeyondPodSecurity,
+		UnenforcedPodFields,
+		PodBelowLevel,
+		PodDiffers,
+		DebugContainer,
+		NamespaceLabelRights,
 	}
 }

@@ -12,6 +12,7 @@ func networkSeparation() []*check.Check {
 		NamespaceBundle,
 		SystemNamespace,
 		ReservedNamespacePrefix,
+		NetworkPlugin,
 		DefaultDeny,
 		PodNotSelected,
 		AllowAllPolicy,

@@ -5,6 +5,7 @@ import "github.com/gabion-k8s/gabion/internal/check"
 func workerNodes() []*check.Check {
 	return []*check.Check{
 		ExposedWorkloadPlacement,
+		SharedNode,
 		SensitiveRangeEgress,
 	}
 }

@@ -8,6 +8,7 @@ func podSecurity() []*check.Check {
 		RunAsNonRoot,
 		RootGroup,
 		UserNamespace,
+		NodeUserNamespaces,
 		PrivilegedContainer,
 		HostProcess,
 		HostPID,

@@ -67,7 +67,7 @@ func sensitiveRangeEgress(r *check.Run) {
 				Message: fmt.Sprintf("nothing keeps the pods of %s %q from %s: no NetworkPolicy isolates their egress", w.Kind, w.Name, listed(names)),
 			}}
 		}, func(w *evidence.Workload) {
-			r.Judge(w.Ref, reachedRanges(r, w, names, ranges))
+			r.JudgeWorkload(w, reachedRanges(r, w, names, ranges))
 		})
 	}
 }

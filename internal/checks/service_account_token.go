@@ -37,7 +37,8 @@ is not among what was given is taken not to say no, and the finding says so. A
 pod whose containers all mount something of their own where the token would be,
 or that only projects a token by name, has asked for it and is no finding. Where
 bindings give the ServiceAccount rights the application may need the token: the
-finding says that too, and the change is then for you to decide.
+finding says that too, and the change is then for you to decide. Static pods, as a
+live cluster shows them, have no ServiceAccount and are left out.
 
     spec:
       automountServiceAccountToken: false
@@ -53,6 +54,9 @@ const tokenPath = "/var/run/secrets/kubernetes.io/serviceaccount"
 func serviceAccountTokens(r *check.Run) {
 	grants := grantsByAccount(r.Snapshot)
 	for _, w := range r.Workloads {
+		if !withAccount(r.Settings, w) {
+			continue
+		}
 		settle(r, w, serviceAccountToken(r.Scan, w, grants))
 	}
 }

@@ -90,6 +90,16 @@ func TestSeverities(t *testing.T) {
 		{DefaultServiceAccount, "pods", "without-token", "serviceAccountName", guide.Low},
 		{ProcMount, "containers", "faulty-init", "initContainers[migrate].securityContext.procMount", 0},
 		{ProcMount, "user-namespace", "builder", "containers[builder].securityContext.procMount", guide.Low},
+		{PodDiffers, "changed", "web", "hostPID", guide.High},
+		{PodDiffers, "changed", "web", "volumes[root]", guide.High},
+		{PodDiffers, "changed", "web", "containers[web].securityContext.privileged", guide.High},
+		{PodDiffers, "changed", "web", "containers[web].image", 0},
+		{PodDiffers, "changed", "web", "serviceAccountName", 0},
+		{PodDiffers, "changed", "web", "containers[istio-proxy]", guide.Low},
+		{PodDiffers, "changed", "web", "containers[web].env", guide.Low},
+		{PodDiffers, "changed", "web", "containers[web].securityContext.runAsNonRoot", guide.Info},
+		{DebugContainer, "pods", "debugged", "ephemeralContainers[node-debugger]", guide.High},
+		{DebugContainer, "pods", "agent", "ephemeralContainers[debugger]", 0},
 	} {
 		found := false
 		for _, f := range runFile(t, test.check, filepath.Join("testdata", test.check.ID, test.example+".yaml")).Failures {

@@ -42,6 +42,7 @@ func systemNamespace(r *check.Run) {
 	assumed := 0
 	for _, w := range r.Workloads {
 		switch {
+		case w.Template != nil: // it is the same object
 		case w.NamespaceAssumed:
 			assumed++
 		case !isSystemNamespace(w.Namespace) || isSystemPart(w):

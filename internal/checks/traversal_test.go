@@ -17,6 +17,10 @@ import (
 var notJudged = map[string]map[string]string{
 	"resource-requests": {evidence.EphemeralContainers: "the API server refuses resources there"},
 	"resource-limits":   {evidence.EphemeralContainers: "the API server refuses resources there"},
+	"debug-container": {
+		evidence.InitContainers: "the API server lets nobody add one to a pod",
+		evidence.Containers:     "the API server lets nobody add one to a pod",
+	},
 }
 
 // A fault of a container is found in whatever list the container stands: each

@@ -32,8 +32,9 @@ of all groups rank highest; a wildcard among the resources of the core group or
 of all groups next; wildcards for the verbs of named resources, for groups, or
 inside one other group less; ` + "`*/scale`" + `, one subresource of everything, least. A
 path that ends in a star, such as ` + "`/healthz/*`" + `, is no wildcard. ` + "`pods/*`" + ` is none
-either: it matches nothing at all. The roles that the API server makes by itself
-are left out when they bear its label and hold only what it gives them.
+either: it matches nothing at all. Rules that Kubernetes itself makes, in the roles that
+it makes them in, pass (tampered-default-role compares them), and what an aggregated
+ClusterRole collects is judged where it comes from.
 
 Whether each named right is in use can only be told from an audit log.
 

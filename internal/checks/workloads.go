@@ -16,6 +16,12 @@ type scope func(check.Settings, *evidence.Workload) bool
 // everyPod is every pod, of whatever operating system.
 func everyPod(check.Settings, *evidence.Workload) bool { return true }
 
+// withAccount are the pods that run as a ServiceAccount: all but static pods, which
+// a live cluster shows as mirrors that the kubelet made.
+func withAccount(_ check.Settings, w *evidence.Workload) bool {
+	return w.Annotations[corev1.MirrorPodAnnotationKey] == ""
+}
+
 // linuxPods are the pods that fields of the Linux kernel apply to. From
 // Kubernetes 1.25 on the API server knows Windows pods by spec.os.name and
 // refuses such fields there; before, the Pod Security Standards asked for them
@@ -62,13 +68,16 @@ func eachContainer(s *check.Scan, w *evidence.Workload,
 
 // settle records what is wrong with a pod. Where an operator completes the pod,
 // what is missing here may be there in the end, and what is good here may not be
-// all: such a pod fails by what is written, and never passes.
+// all: such a pod fails by what is written, and never passes. Where pods of it run,
+// they are the whole, and are judged as well.
 func settle(r *check.Run, w *evidence.Workload, problems []check.Problem) {
 	if w.Partial == "" {
-		r.Judge(w.Ref, problems)
+		r.JudgeWorkload(w, problems)
 		return
 	}
-	r.Unknown(w.Ref.String(), "the object does not hold the whole pod: "+w.Partial)
+	if w.Running == 0 {
+		r.Unknown(w.Ref.String(), "the object does not hold the whole pod: "+w.Partial)
+	}
 	var faults []check.Problem
 	for _, p := range problems {
 		if p.Value != "" {
@@ -76,7 +85,7 @@ func settle(r *check.Run, w *evidence.Workload, problems []check.Problem) {
 		}
 	}
 	if len(faults) > 0 {
-		r.Judge(w.Ref, faults)
+		r.JudgeWorkload(w, faults)
 	}
 }
 

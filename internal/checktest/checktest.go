@@ -8,15 +8,24 @@
 //	# unknown "regexp"
 //
 // anywhere expects the check to say that something could not be judged. The
-// first line may give settings as JSON:
+// comments that a file begins with may give settings as JSON:
 //
 //	# settings: {"version": "1.29", "trustedRegistries": ["registry.example.com"]}
+//
+// With a line that describes a cluster the manifests stand for the objects that
+// its API server served, and what could not be listed of it is among the gaps:
+//
+//	# cluster: {"version": "v1.36.3", "gaps": [{"fact": "nodes", "reason": "forbidden"}]}
+//
+// A check that asks only live clusters, or only files, is not run on the others.
 //
 // Manifests are decoded strictly: an example that the API server would refuse,
 // or drop a field of, proves nothing. The package is for tests only.
 package checktest
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -24,10 +33,16 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/source/cluster"
+	"github.com/gabion-k8s/gabion/internal/source/kind"
 	"github.com/gabion-k8s/gabion/internal/source/manifest"
+	"github.com/gabion-k8s/gabion/internal/source/yamldoc"
 )
 
 // A Tally is what the examples of one check held.
@@ -60,12 +75,20 @@ func Run(t *testing.T, dir string, c *check.Check) Tally {
 	return tally
 }
 
-// Judge runs c over the manifests in src.
+// Judge runs c over the manifests in src, if they are of the kind that it asks.
 func Judge(t *testing.T, file, src string, c *check.Check) *check.Run {
 	t.Helper()
-	run := &check.Run{Scan: check.NewScan(Load(t, file, src), settings(t, file, src))}
-	c.Run(run)
+	run := &check.Run{Scan: Scan(t, file, src)}
+	if c.Asks(run.Snapshot) {
+		c.Run(run)
+	}
 	return run
+}
+
+// Scan prepares the manifests in src for judging, with their settings.
+func Scan(t *testing.T, file, src string) *check.Scan {
+	t.Helper()
+	return check.NewScan(Load(t, file, src), settings(t, file, src))
 }
 
 // Load decodes the manifests in src; a fault in one of them ends the test.
@@ -78,7 +101,87 @@ func Load(t *testing.T, file, src string) *evidence.Snapshot {
 			t.Fatalf("the example is not sound: %s", i)
 		}
 	}
+	if text, live := header(src, "# cluster: "); live {
+		return served(t, file, text, src)
+	}
 	return snap
+}
+
+// served is a cluster that holds the objects of a file, each with the lines that
+// it is written in.
+func served(t *testing.T, file, text, src string) *evidence.Snapshot {
+	t.Helper()
+	var given struct {
+		evidence.Cluster
+		Gaps []evidence.Gap `json:"gaps"`
+	}
+	if err := json.Unmarshal([]byte(text), &given); err != nil {
+		t.Fatalf("%s: cluster: %v", file, err)
+	}
+	given.Name = cmp.Or(given.Name, "test")
+	if given.CollectedAt.IsZero() {
+		given.CollectedAt = time.Date(2026, time.October, 1, 12, 0, 0, 0, time.UTC)
+	}
+	snap := &evidence.Snapshot{}
+	b := cluster.NewBuilder(snap, &given.Cluster)
+	outlines := map[string]*evidence.Outline{}
+	for doc, err := range new(yamldoc.Decoder).Documents(file, []byte(src)) {
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		o := object(t, file, doc)
+		if err := b.Add(o); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		var named struct{ Metadata metav1.ObjectMeta }
+		if err := json.Unmarshal(doc.JSON, &named); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		ref := evidence.Ref{Kind: o.Kind, Namespace: named.Metadata.Namespace, Name: named.Metadata.Name}
+		outlines[ref.String()] = doc.Outline
+	}
+	for _, g := range given.Gaps {
+		b.Gap(g)
+	}
+	b.Finish()
+	for _, ref := range snap.Objects {
+		ref.Outline = outlines[ref.String()]
+	}
+	return snap
+}
+
+// object is what an API server would have served of a document.
+func object(t *testing.T, file string, doc yamldoc.Document) cluster.Object {
+	t.Helper()
+	o := cluster.Object{APIVersion: doc.APIVersion, Kind: doc.Kind}
+	group, _, grouped := strings.Cut(doc.APIVersion, "/")
+	if !grouped {
+		group = ""
+	}
+	k, ok := kind.Find(group, doc.Kind)
+	if !ok || k.New == nil {
+		o.JSON = bytes.Clone(doc.JSON)
+		return o
+	}
+	typed := k.New().(metav1.Object)
+	if err := json.Unmarshal(doc.JSON, typed); err != nil {
+		t.Fatalf("%s: %s: %v", file, doc.Kind, err)
+	}
+	o.Typed = typed
+	return o
+}
+
+// header returns what follows a mark in the comments that a file begins with.
+func header(src, mark string) (string, bool) {
+	for line := range strings.Lines(src) {
+		if text, ok := strings.CutPrefix(line, mark); ok {
+			return text, true
+		}
+		if !strings.HasPrefix(line, "#") {
+			break
+		}
+	}
+	return "", false
 }
 
 func compare(t *testing.T, file, src string, run *check.Run) {
@@ -149,8 +252,7 @@ func expressions(t *testing.T, file string, line int, text, mark string) (list [
 func settings(t *testing.T, file, src string) check.Settings {
 	t.Helper()
 	s := check.Settings{Version: evidence.Newest()}
-	first, _, _ := strings.Cut(src, "\n")
-	text, ok := strings.CutPrefix(first, "# settings: ")
+	text, ok := header(src, "# settings: ")
 	if !ok {
 		return s
 	}

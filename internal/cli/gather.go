@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -11,9 +14,12 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/source/cluster"
 	"github.com/gabion-k8s/gabion/internal/source/files"
 	"github.com/gabion-k8s/gabion/internal/source/helm"
+	"github.com/gabion-k8s/gabion/internal/source/live"
 	"github.com/gabion-k8s/gabion/internal/source/manifest"
+	"github.com/gabion-k8s/gabion/internal/source/snapshot"
 )
 
 // sources are where a command gets its evidence from: what all commands that
@@ -55,7 +61,7 @@ func (s *sources) clusterFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.kubeconfig, "kubeconfig", "", "kubeconfig file (default: KUBECONFIG, then ~/.kube/config)")
 	f.StringVar(&s.as, "as", "", "act as this user")
 	f.StringArrayVar(&s.asGroups, "as-group", nil, "act as this group, repeatable")
-	f.DurationVar(&s.requestTimeout, "request-timeout", time.Minute, "longest wait for one answer of the API server; 0 waits for ever")
+	f.DurationVar(&s.requestTimeout, "request-timeout", time.Minute, "longest wait for one answer of the API server")
 	f.BoolVar(&s.noSecrets, "no-secrets", false, "do not list the Secrets, not even without their values")
 }
 
@@ -95,8 +101,8 @@ func (s *sources) complete(cmd *cobra.Command, args []string) error {
 		return usagef("--all-namespaces and --namespace %s: give one of them", s.namespace)
 	case len(s.asGroups) > 0 && s.as == "":
 		return usagef("--as-group: needs --as, as the API server does")
-	case s.requestTimeout < 0:
-		return usagef("--request-timeout %s: want 0 or more", s.requestTimeout)
+	case s.requestTimeout <= 0:
+		return usagef("--request-timeout %s: want more than 0, such as 30s", s.requestTimeout)
 	}
 	return nil
 }
@@ -115,6 +121,10 @@ func relativePath(cmd *cobra.Command) string {
 func (s *sources) gather(ctx context.Context, env Env) ([]*evidence.Snapshot, error) {
 	watch := newProgress(env, s.quiet, s.verbose)
 	defer watch.stop()
+	clients, err := s.connect(watch)
+	if err != nil {
+		return nil, err
+	}
 	var worlds []*evidence.Snapshot
 	if len(s.paths) > 0 {
 		world, err := s.readFiles(ctx, env, watch)
@@ -123,10 +133,124 @@ func (s *sources) gather(ctx context.Context, env Env) ([]*evidence.Snapshot, er
 		}
 		worlds = append(worlds, world)
 	}
+	for _, c := range clients {
+		world, err := s.readCluster(ctx, c, len(clients) == 1)
+		if err != nil {
+			return nil, err
+		}
+		worlds = append(worlds, world)
+	}
+	for _, file := range s.snapshots {
+		stored, err := s.readSnapshot(ctx, file, watch)
+		if err != nil {
+			return nil, err
+		}
+		worlds = append(worlds, stored...)
+	}
+	nameApart(worlds)
 	for _, w := range worlds {
 		w.Sort()
 	}
 	return worlds, nil
+}
+
+// connect finds the clusters that were asked for, and asks nothing of them yet.
+func (s *sources) connect(watch *progress) ([]*live.Client, error) {
+	if !s.cluster {
+		return nil, nil
+	}
+	contexts := s.contexts
+	if len(contexts) == 0 {
+		contexts = []string{""}
+	}
+	var clients []*live.Client
+	for _, name := range contexts {
+		o := live.Options{
+			Kubeconfig: s.kubeconfig, Context: name, As: s.as, AsGroups: s.asGroups,
+			RequestTimeout: s.requestTimeout, NoSecrets: s.noSecrets, UserAgent: "gabion/" + tool().Version,
+		}
+		if s.namespace != "" {
+			o.Namespaces = []string{s.namespace}
+		}
+		if watch != nil {
+			o.Progress = watch.say
+		}
+		c, err := live.Connect(o)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		clients = append(clients, c)
+	}
+	return clients, nil
+}
+
+// readCluster reads a live cluster. Of several, one that does not answer is a world
+// in which nothing could be seen; a single one is an error.
+func (s *sources) readCluster(ctx context.Context, c *live.Client, single bool) (*evidence.Snapshot, error) {
+	world := &evidence.Snapshot{}
+	about, err := c.Cluster(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil && single:
+		return nil, usageError{err}
+	case err != nil:
+		b := cluster.NewBuilder(world, about)
+		b.Gap(evidence.Gap{Reason: err.Error()})
+		b.Finish()
+		return world, nil
+	}
+	b := cluster.NewBuilder(world, about)
+	b.KeepJSON = s.keepJSON
+	if err := c.Collect(ctx, b); err != nil {
+		return nil, err
+	}
+	b.Finish()
+	return world, nil
+}
+
+func (s *sources) readSnapshot(ctx context.Context, file string, watch *progress) ([]*evidence.Snapshot, error) {
+	if watch != nil {
+		watch.say(file)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	defer f.Close()
+	worlds, _, err := snapshot.Load(ctx, f, snapshot.Options{KeepJSON: s.keepJSON})
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, usagef("%s: %w", file, err)
+	}
+	return worlds, nil
+}
+
+// nameApart gives clusters of the same name names that tell them apart: everybody
+// has a context named admin.
+func nameApart(worlds []*evidence.Snapshot) {
+	named := map[string]int{}
+	for _, w := range worlds {
+		if w.Cluster != nil {
+			named[w.Cluster.Name]++
+		}
+	}
+	taken := map[string]bool{}
+	for _, w := range worlds {
+		if w.Cluster == nil {
+			continue
+		}
+		name := w.Cluster.Name
+		if named[name] > 1 {
+			w.Cluster.Name = fmt.Sprintf("%s (%s)", name, cmp.Or(w.Cluster.UID, w.Cluster.Server))
+		}
+		for i := 2; taken[w.Cluster.Name]; i++ {
+			w.Cluster.Name = fmt.Sprintf("%s #%d", name, i)
+		}
+		taken[w.Cluster.Name] = true
+	}
 }
 
 func (s *sources) readFiles(ctx context.Context, env Env, watch *progress) (*evidence.Snapshot, error) {

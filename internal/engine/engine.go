@@ -180,7 +180,7 @@ func (rw *row) leftOpen(rest check.Rest, given []guide.Evidence) (string, bool) 
 	switch {
 	case len(to) > 0:
 		return rest.What + ": needs " + strings.Join(flagged(to), " and "), true
-	case rw.live:
+	case rw.live, rest.Elsewhere:
 		return "", false
 	}
 	return rest.What + ": no rule tells from the cluster yet", true

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/check"
@@ -19,6 +20,10 @@ type severityContext struct {
 	// of has what is known of each object, by Ref.ID.
 	of []standing
 }
+
+// unusual are the rules whose faults the pods of a control plane are not installed
+// with.
+var unusual = []string{"privileged-container", "host-pid", "host-ipc", "host-process", "added-capabilities", "debug-container"}
 
 // A standing is where an object's workloads stand.
 type standing struct {
@@ -38,6 +43,11 @@ func newSeverityContext(scan *check.Scan) *severityContext {
 
 func (c *severityContext) raise(f *report.Finding, ref *evidence.Ref) {
 	s := &c.of[ref.ID]
+	if ref.ControlPlane() && f.Severity > guide.Info && !slices.Contains(unusual, f.Rule) {
+		f.SeverityReason = fmt.Sprintf("lowered from %s: a static pod of the control plane, as it is installed", f.Severity)
+		f.Severity = guide.Info
+		return
+	}
 	if f.Severity >= guide.Critical || f.Severity <= guide.Info || len(s.workloads) == 0 {
 		return
 	}

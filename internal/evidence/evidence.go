@@ -109,6 +109,9 @@ type Ref struct {
 	JSON []byte
 	// Created is when the API server made the object, zero for one in a file.
 	Created time.Time
+	// Owner is the kind and name of the object that made this one, as far as that one
+	// is not among the objects itself: Node cp-1.
+	Owner string
 }
 
 // Group is the API group: "" for the core group.

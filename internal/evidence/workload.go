@@ -31,15 +31,24 @@ type Workload struct {
 	Partial string
 	// ByShape is set when the kind is unknown and the pod was found by its shape.
 	ByShape bool
-	// Running is how many pods of it a live cluster has; zero for files.
+	// Running is how many pods of it a live cluster has that have not ended; zero for
+	// files.
 	Running int
-	// Instance is set for what really runs where that is not what the object says:
-	// it names one such pod, and Template is the workload as it is written. Both are
-	// judged, and of Instance only what Template does not have is reported.
+	// Ready is how many of a DaemonSet's pods a live cluster says are ready; nil for
+	// files and other kinds.
+	Ready *int32
+	// Instance names one pod (or Job) that really runs like this, where the object's
+	// own name does not: pods whose maker was not listed are judged once for all
+	// that are alike, and so are pods that are not what their object says.
 	Instance string
+	// Template is the workload as it is written, where this is what really runs
+	// instead: a Ref has first what is written and then what runs. Both are judged,
+	// and of what runs only what is not written is reported.
 	Template *Workload
-	// Differs says in words what of the Instance is not as the Template says.
-	Differs []string
+	// Differs is what of the running pod is not as the controllers of Kubernetes would
+	// have made it from the template. It is empty where the template itself is not
+	// what is written, as during a rollout or for an operator's pods.
+	Differs []Difference
 }
 
 // NewWorkload returns the workload of a template at path.

@@ -8,8 +8,10 @@ package rbac
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,9 +42,13 @@ type Role struct {
 	Refs []*evidence.Ref
 	// BuiltIn is set for the roles that the API server makes.
 	BuiltIn bool
+	// Inherited are the rules that the role collects from those that the API server
+	// makes, being none of them itself.
+	Inherited []rbacv1.PolicyRule
 
 	labels    labels.Set
 	selectors []metav1.LabelSelector // of the aggregation rule
+	collected map[string]bool        // what it collects, by ruleText
 }
 
 // String names the role: ClusterRole view, Role shop/reader.
@@ -62,7 +68,12 @@ type Index struct {
 	byRole    map[roleKey][]*evidence.Binding
 }
 
-// NewIndex reads the roles and bindings of a snapshot.
+// NewIndex reads the roles and bindings of a snapshot. Files say nothing of the roles
+// that the API server makes by itself: they are added, with the content they have in
+// the newest release. A live cluster lists them, and is taken at its word: its roles
+// have the rules they were read with, collected ones included, and a built-in role
+// that was asked for and is not there does not exist. Where nobody could ask, it
+// stands in with what the API server makes.
 func NewIndex(snap *evidence.Snapshot) *Index {
 	x := &Index{
 		roles:     map[roleKey]*Role{},
@@ -70,12 +81,12 @@ func NewIndex(snap *evidence.Snapshot) *Index {
 		bySubject: map[string][]*evidence.Binding{},
 		byRole:    map[roleKey][]*evidence.Binding{},
 	}
-	for _, r := range builtinRoles() {
-		x.roles[roleKey{r.Kind, r.Namespace, r.Name}] = r
-	}
-	x.aggregate()
-	for key, r := range x.roles {
+	builtins := builtinRoles(versionOf(snap))
+	for key, r := range builtins {
 		x.builtins[key] = slices.Clone(r.Rules)
+		if snap.Cluster == nil {
+			x.roles[key] = r
+		}
 	}
 	for _, o := range snap.ClusterRoles {
 		x.addClusterRole(o.Value, o.Ref)
@@ -84,20 +95,43 @@ func NewIndex(snap *evidence.Snapshot) *Index {
 		r := x.role(roleKey{"Role", o.Namespace, o.Name})
 		r.Rules, r.Refs = append(r.Rules, o.Value.Rules...), append(r.Refs, o.Ref)
 	}
-	x.aggregate()
+	x.collect(snap.Cluster != nil)
+	for key, r := range builtins {
+		if snap.Cluster != nil && x.roles[key] == nil && !listed(snap.Cluster, strings.ToLower(key.kind)+"s."+rbacGroup, key.namespace) {
+			x.roles[key] = r
+		}
+	}
 	for _, b := range snap.Bindings {
 		x.addBinding(b)
 	}
 	return x
 }
 
+// versionOf is the version of a live cluster, or the newest.
+func versionOf(snap *evidence.Snapshot) evidence.Version {
+	if snap.Cluster != nil {
+		if v, err := evidence.ParseVersion(snap.Cluster.Version); err == nil {
+			return v
+		}
+	}
+	return evidence.Newest()
+}
+
 func (x *Index) role(key roleKey) *Role {
 	r := x.roles[key]
 	if r == nil {
-		r = &Role{Kind: key.kind, Namespace: key.namespace, Name: key.name}
+		_, builtIn := x.builtins[key]
+		r = &Role{Kind: key.kind, Namespace: key.namespace, Name: key.name, BuiltIn: builtIn}
 		x.roles[key] = r
 	}
 	return r
+}
+
+// listed reports whether all objects of a resource were read in a namespace.
+func listed(c *evidence.Cluster, resource, namespace string) bool {
+	return slices.ContainsFunc(c.Lists, func(l evidence.Listing) bool {
+		return l.Resource == resource && l.Error == "" && (l.Namespace == "" || l.Namespace == namespace)
+	})
 }
 
 func (x *Index) addClusterRole(role *rbacv1.ClusterRole, ref *evidence.Ref) {
@@ -231,38 +265,79 @@ const (
 	ruleCost      = 16
 )
 
-// aggregate gives each aggregated role the rules of the roles that its selectors
-// match, those of aggregated ones among them: what the aggregation controller
-// arrives at when it has nothing more to do. It replaces the rules that such a
-// role was written with. A role for which the budget is too small is forgotten:
-// its content is not known.
-func (x *Index) aggregate() {
+// collect works out what the aggregated roles collect. In files that replaces the
+// rules that such a role was written with, as the aggregation controller would; a
+// role for which the budget is too small is forgotten: its content is not known. In a
+// live cluster the controller has been there, and the rules stay as they were read.
+func (x *Index) collect(live bool) {
+	for _, c := range aggregate(x.roles) {
+		r := c.role
+		if c.tooMany && !live {
+			delete(x.roles, roleKey{kind: r.Kind, name: r.Name})
+		}
+		if len(r.Refs) > 0 {
+			r.collected = make(map[string]bool, len(c.rules))
+			for i := range c.rules {
+				r.collected[ruleText(&c.rules[i])] = true
+			}
+		}
+		if !r.BuiltIn {
+			r.Inherited = c.inherited
+		}
+		if !live {
+			r.Rules = c.rules
+		}
+	}
+}
+
+// Collects reports whether an aggregated ClusterRole that an object writes has a rule
+// because another role of the snapshot, or a built-in one, has it.
+func (x *Index) Collects(ref *evidence.Ref, rule *rbacv1.PolicyRule) bool {
+	r := x.roles[roleKey{kind: ref.Kind, name: ref.Name}]
+	return r != nil && r.Kind == "ClusterRole" && r.collected[ruleText(rule)]
+}
+
+// ruleText tells rules apart.
+func ruleText(r *rbacv1.PolicyRule) string {
+	return fmt.Sprintf("%q", [][]string{r.Verbs, r.APIGroups, r.Resources, r.ResourceNames, r.NonResourceURLs})
+}
+
+// A collection is what an aggregated role collects.
+type collection struct {
+	role *Role
+	// rules are all of it, inherited those that stem from built-in roles.
+	rules, inherited []rbacv1.PolicyRule
+	// tooMany is set when the budget was too small, and the rest is missing.
+	tooMany bool
+}
+
+// aggregate collects for each aggregated role the rules of the roles that its
+// selectors match, those of aggregated ones among them: what the aggregation
+// controller arrives at when it has nothing more to do.
+func aggregate(roles map[roleKey]*Role) []collection {
 	var all []*Role
-	for key, r := range x.roles {
+	for key, r := range roles {
 		if key.kind == "ClusterRole" {
 			all = append(all, r)
 		}
 	}
 	slices.SortFunc(all, func(a, b *Role) int { return cmp.Compare(a.Name, b.Name) })
 	budget := collectBudget
-	collected := map[*Role][]rbacv1.PolicyRule{}
+	var collections []collection
 	for _, r := range all {
-		if len(r.selectors) == 0 {
-			continue
-		}
-		if collected[r] = collect(r, all, &budget); budget < 0 {
-			delete(x.roles, roleKey{kind: r.Kind, name: r.Name})
+		if len(r.selectors) > 0 {
+			c := collection{role: r}
+			c.gather(all, &budget)
+			collections = append(collections, c)
 		}
 	}
-	for r, rules := range collected {
-		r.Rules = rules
-	}
+	return collections
 }
 
-// collect gathers the rules of all roles that can be reached from r by selectors.
-func collect(r *Role, all []*Role, budget *int) (rules []rbacv1.PolicyRule) {
-	seen := map[*Role]bool{r: true}
-	for queue := []*Role{r}; len(queue) > 0; queue = queue[1:] {
+// gather adds the rules of all roles that can be reached from c.role by selectors.
+func (c *collection) gather(all []*Role, budget *int) {
+	seen := map[*Role]bool{c.role: true}
+	for queue := []*Role{c.role}; len(queue) > 0; queue = queue[1:] {
 		for i := range queue[0].selectors {
 			selector, err := metav1.LabelSelectorAsSelector(&queue[0].selectors[i])
 			if err != nil {
@@ -270,7 +345,8 @@ func collect(r *Role, all []*Role, budget *int) (rules []rbacv1.PolicyRule) {
 			}
 			for _, other := range all {
 				if *budget--; *budget < 0 {
-					return nil
+					c.tooMany = true
+					return
 				}
 				if seen[other] || !selector.Matches(other.labels) {
 					continue
@@ -281,11 +357,14 @@ func collect(r *Role, all []*Role, budget *int) (rules []rbacv1.PolicyRule) {
 					continue
 				}
 				if *budget -= ruleCost * len(other.Rules); *budget < 0 {
-					return nil
+					c.tooMany = true
+					return
 				}
-				rules = append(rules, other.Rules...)
+				c.rules = append(c.rules, other.Rules...)
+				if other.BuiltIn {
+					c.inherited = append(c.inherited, other.Rules...)
+				}
 			}
 		}
 	}
-	return rules
 }

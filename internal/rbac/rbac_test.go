@@ -394,25 +394,6 @@ func TestBuiltIn(t *testing.T) {
 			t.Errorf("%s: may %s: %t", c.role, c.power, got)
 		}
 	}
-	seen := map[string]bool{}
-	for _, r := range builtinRoles() {
-		if seen[r.String()] {
-			t.Errorf("%s is written twice", r.Name)
-		}
-		seen[r.String()] = true
-		if len(r.Rules) == 0 && len(r.selectors) == 0 {
-			t.Errorf("%s has no rules", r.Name)
-		}
-		for _, rule := range r.Rules {
-			for _, group := range rule.APIGroups {
-				for _, resource := range rule.Resources {
-					if ScopeOf(group, resource) == UnknownScope && !strings.HasSuffix(group, "metrics.k8s.io") {
-						t.Errorf("%s: %s in group %q has no scope", r.Name, resource, group)
-					}
-				}
-			}
-		}
-	}
 }
 
 func TestScopeOf(t *testing.T) {

@@ -68,36 +68,86 @@ func matchesPath(pattern, path string) bool {
 // Covers reports whether the rules allow everything that one rule does. A
 // wildcard in the rule is covered by the same wildcard only.
 func Covers(rules []rbacv1.PolicyRule, rule *rbacv1.PolicyRule) bool {
-	for q := range requests(rule) {
-		if !slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool { return Allows(&r, q) }) {
-			return false
-		}
-	}
-	return true
+	_, beyond := Beyond(rules, rule)
+	return !beyond
 }
 
-// requests yields every request that a rule spells out.
-func requests(rule *rbacv1.PolicyRule) func(yield func(Request) bool) {
+// Beyond returns the first request that one rule spells out and that the rules do not
+// allow, and whether there is one. It asks for as many requests at once as one of the
+// rules may allow: a rule with thousands of verbs, groups and resources costs no more
+// than its length.
+func Beyond(rules []rbacv1.PolicyRule, rule *rbacv1.PolicyRule) (Request, bool) {
+	whole := rbacv1.PolicyRule{
+		Verbs: distinct(rule.Verbs), APIGroups: distinct(rule.APIGroups), Resources: distinct(rule.Resources),
+		ResourceNames: distinct(rule.ResourceNames), NonResourceURLs: distinct(rule.NonResourceURLs),
+	}
+	if len(whole.NonResourceURLs) == 0 && oneAllows(rules, whole.Verbs, whole.APIGroups, whole.Resources, whole.ResourceNames) {
+		return Request{}, false
+	}
+	for _, verb := range whole.Verbs {
+		for _, path := range whole.NonResourceURLs {
+			if q := (Request{Verb: verb, Path: path}); !anyAllows(rules, q) {
+				return q, true
+			}
+		}
+		if q, beyond := beyondOn(rules, verb, &whole); beyond {
+			return q, true
+		}
+	}
+	return Request{}, false
+}
+
+// beyondOn is Beyond for one verb on resources.
+func beyondOn(rules []rbacv1.PolicyRule, verb string, rule *rbacv1.PolicyRule) (Request, bool) {
+	if oneAllows(rules, []string{verb}, rule.APIGroups, rule.Resources, rule.ResourceNames) {
+		return Request{}, false
+	}
 	names := rule.ResourceNames
 	if len(names) == 0 {
 		names = []string{""}
 	}
-	return func(yield func(Request) bool) {
-		for _, verb := range rule.Verbs {
-			for _, path := range rule.NonResourceURLs {
-				if !yield(Request{Verb: verb, Path: path}) {
-					return
-				}
-			}
-			for _, group := range rule.APIGroups {
-				for _, resource := range rule.Resources {
-					for _, name := range names {
-						if !yield(Request{Verb: verb, Group: group, Resource: resource, Name: name}) {
-							return
-						}
-					}
+	for _, group := range rule.APIGroups {
+		if oneAllows(rules, []string{verb}, []string{group}, rule.Resources, rule.ResourceNames) {
+			continue
+		}
+		for _, resource := range rule.Resources {
+			for _, name := range names {
+				if q := (Request{Verb: verb, Group: group, Resource: resource, Name: name}); !anyAllows(rules, q) {
+					return q, true
 				}
 			}
 		}
 	}
+	return Request{}, false
+}
+
+func anyAllows(rules []rbacv1.PolicyRule, q Request) bool {
+	return slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool { return Allows(&r, q) })
+}
+
+// oneAllows reports whether a single rule allows all of some verbs on all of some
+// resources.
+func oneAllows(rules []rbacv1.PolicyRule, verbs, groups, resources, names []string) bool {
+	return slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool {
+		return all(verbs, func(v string) bool { return anyOf(r.Verbs, v) }) &&
+			all(groups, func(g string) bool { return anyOf(r.APIGroups, g) }) &&
+			all(resources, func(want string) bool {
+				return slices.ContainsFunc(r.Resources, func(pattern string) bool { return matchesResource(pattern, want) })
+			}) &&
+			(len(r.ResourceNames) == 0 || len(names) > 0 && all(names, func(n string) bool { return slices.Contains(r.ResourceNames, n) }))
+	})
+}
+
+func all(list []string, ok func(string) bool) bool {
+	return !slices.ContainsFunc(list, func(s string) bool { return !ok(s) })
+}
+
+// distinct are the entries of a list without repetition, in their order.
+func distinct(list []string) []string {
+	seen := make(map[string]bool, len(list))
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool {
+		twice := seen[s]
+		seen[s] = true
+		return twice
+	})
 }

@@ -24,6 +24,7 @@ var clusterResources = map[string][]string{
 	"extensions":                   {"podsecuritypolicies"},
 	"flowcontrol.apiserver.k8s.io": {"flowschemas", "prioritylevelconfigurations"},
 	"internal.apiserver.k8s.io":    {"storageversions"},
+	"lifecycle.k8s.io":             nil,
 	"metrics.k8s.io":               {"nodes"},
 	"networking.k8s.io":            {"ingressclasses", "ipaddresses", "servicecidrs"},
 	"node.k8s.io":                  {"runtimeclasses"},

@@ -50,7 +50,7 @@ func compile(t testing.TB, name string, strict bool) *jsonschema.Schema {
 	t.Helper()
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
-	for _, file := range []string{"report.schema.json", "diff.schema.json"} {
+	for _, file := range []string{"report.schema.json", "diff.schema.json", "who-can.schema.json", "can.schema.json", "paths.schema.json"} {
 		doc := readSchema(t, file)
 		if strict {
 			closeObjects(doc)
@@ -97,8 +97,11 @@ func validate(t testing.TB, schema *jsonschema.Schema, text string) {
 // unless it may be left out, and the schema has no other.
 func TestSchemaCoversTypes(t *testing.T) {
 	for name, root := range map[string]reflect.Type{
-		"report.schema.json": reflect.TypeFor[Report](),
-		"diff.schema.json":   reflect.TypeFor[Diff](),
+		"report.schema.json":  reflect.TypeFor[Report](),
+		"diff.schema.json":    reflect.TypeFor[Diff](),
+		"who-can.schema.json": reflect.TypeFor[WhoCan](),
+		"can.schema.json":     reflect.TypeFor[Can](),
+		"paths.schema.json":   reflect.TypeFor[PathReport](),
 	} {
 		s := schemaWalk{t: t, schemas: map[string]map[string]any{}, seen: map[reflect.Type]bool{}}
 		s.object(name, s.file(name), root)

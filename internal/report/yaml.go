@@ -9,13 +9,15 @@ import (
 	"strings"
 )
 
-// writeYAML writes the document of writeJSON as YAML, fields in the same order.
+func writeYAML(w io.Writer, r *Report, _ Options) error { return WriteYAML(w, r.whole()) }
+
+// WriteYAML writes the document of WriteJSON as YAML, fields in the same order.
 // Strings stay on one line, quoted as JSON spells them: no line begins with text
 // of an object, as CI systems look for commands at the beginning of lines. It
 // goes from token to token: a tree of YAML nodes takes 60 times the memory of
 // the text.
-func writeYAML(w io.Writer, r *Report, _ Options) error {
-	text, err := marshal(r.whole())
+func WriteYAML(w io.Writer, document any) error {
+	text, err := marshal(document)
 	if err != nil {
 		return err
 	}

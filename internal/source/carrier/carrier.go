@@ -7,9 +7,11 @@
 package carrier
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -54,6 +56,20 @@ const maxTemplates = 1000
 func Known(group, kind string) bool {
 	_, ok := index()[groupKind{group, kind}]
 	return ok
+}
+
+// Kinds yields group and kind of every custom kind of the table, sorted.
+func Kinds() iter.Seq2[string, string] {
+	kinds := slices.SortedFunc(maps.Keys(index()), func(a, b groupKind) int {
+		return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.kind, b.kind))
+	})
+	return func(yield func(group, kind string) bool) {
+		for _, k := range kinds {
+			if !yield(k.group, k.kind) {
+				return
+			}
+		}
+	}
 }
 
 // Find returns the pod templates inside a custom object given as JSON: by the

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -79,18 +80,24 @@ func (b *Builder) Gap(g evidence.Gap) {
 
 // Add takes one object. It fails for one that cannot be what it says.
 func (b *Builder) Add(o Object) error {
+	pod, isPod := o.Typed.(*corev1.Pod)
+	if isPod && b.owners.made(pod) {
+		b.source.Documents++
+		b.source.Objects++
+		return nil
+	}
 	ref := &evidence.Ref{APIVersion: o.APIVersion, Kind: o.Kind, Source: b.source}
 	var object any
+	meta := o.Typed
 	if o.Typed != nil {
 		Trim(o.Typed)
 		b.describe(ref, o.Typed)
 		object = b.typed(ref, o.Typed)
 	} else {
-		text, err := b.custom(ref, o.JSON)
-		if err != nil {
+		var err error
+		if object, meta, err = b.custom(ref, o.JSON); err != nil {
 			return fmt.Errorf("%s: %w", o.Kind, err)
 		}
-		object = text
 	}
 	if b.KeepJSON {
 		if err := keep(ref, o); err != nil {
@@ -99,12 +106,35 @@ func (b *Builder) Add(o Object) error {
 	}
 	b.source.Documents++
 	b.source.Objects++
-	if list, ok := object.([]*evidence.Workload); ok {
-		b.owners.add(ref, o, list)
-		return nil
+	list, carries := object.([]*evidence.Workload)
+	switch {
+	case isPod:
+		b.addPod(ref, pod, list[0])
+	case carries:
+		b.owners.add(ref, meta, o.Typed, list)
+	default:
+		if o.Typed == nil {
+			b.owners.follow(meta)
+		}
+		b.snap.Add(ref, object)
 	}
-	b.snap.Add(ref, object)
 	return nil
+}
+
+// addPod adds a pod that nobody made who was listed so far.
+func (b *Builder) addPod(ref *evidence.Ref, pod *corev1.Pod, w *evidence.Workload) {
+	dropToken(w.Pod, &corev1.PodSpec{})
+	if !ended(pod) {
+		w.Running = 1
+	}
+	if gathers(pod) {
+		b.owners.gather(ref, pod, w)
+		return
+	}
+	if owner := metav1.GetControllerOf(pod); owner != nil {
+		ref.Owner = owner.Kind + " " + owner.Name
+	}
+	b.snap.Add(ref, []*evidence.Workload{w})
 }
 
 // describe fills a reference from an object's metadata.
@@ -123,27 +153,37 @@ func (b *Builder) typed(ref *evidence.Ref, o metav1.Object) any {
 		return &evidence.Secret{Type: v.Type}
 	}
 	if t, ok := carrier.Builtin(o); ok {
-		return []*evidence.Workload{workload(t)}
+		w := workload(t)
+		if ds, ok := o.(*appsv1.DaemonSet); ok {
+			ready := ds.Status.NumberReady // a copy, or all of the object would be kept
+			w.Ready = &ready
+		}
+		return []*evidence.Workload{w}
 	}
 	return o
 }
 
-// custom is what Snapshot.Add takes of an object without a Go type.
-func (b *Builder) custom(ref *evidence.Ref, text []byte) (any, error) {
+// custom is what Snapshot.Add takes of an object without a Go type, and its metadata.
+func (b *Builder) custom(ref *evidence.Ref, text []byte) (any, metav1.Object, error) {
 	var o struct {
 		Metadata metav1.ObjectMeta `json:"metadata"`
 	}
 	if err := json.Unmarshal(text, &o); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	Trim(&o.Metadata)
 	b.describe(ref, &o.Metadata)
+	return b.supplied(ref, text), &o.Metadata, nil
+}
+
+// supplied is what Snapshot.Add takes of an object of which there is only JSON.
+func (b *Builder) supplied(ref *evidence.Ref, text []byte) any {
 	group := ref.Group()
 	if k, ok := kind.Find(group, ref.Kind); ok {
 		if k.Fact == "" {
-			return nil, nil
+			return nil
 		}
-		return &evidence.Custom{JSON: kind.WithoutSchemas(group, ref.Kind, text)}, nil
+		return kept(ref, kind.WithoutSchemas(group, ref.Kind, text))
 	}
 	templates, faults := carrier.Find(group, ref.Kind, text)
 	for _, f := range faults {
@@ -154,12 +194,21 @@ func (b *Builder) custom(ref *evidence.Ref, text []byte) (any, error) {
 		for _, t := range templates {
 			list = append(list, workload(t))
 		}
-		return list, nil
+		return list
 	}
 	if _, read := kind.ReadGroup(group); read {
-		return &evidence.Custom{JSON: bytes.Clone(text)}, nil
+		return kept(ref, text)
 	}
-	return nil, nil
+	return nil
+}
+
+// kept is an object whose JSON checks read.
+func kept(ref *evidence.Ref, text []byte) *evidence.Custom {
+	short, err := TrimJSON(ref, text)
+	if err != nil {
+		short = bytes.Clone(text) // it was decoded before: there is no such object
+	}
+	return &evidence.Custom{JSON: short}
 }
 
 // workload keeps of an object only its pod.
@@ -173,8 +222,9 @@ func workload(t carrier.Template) *evidence.Workload {
 // keep puts the object's JSON into its reference.
 func keep(ref *evidence.Ref, o Object) error {
 	if o.Typed == nil {
-		ref.JSON = o.JSON
-		return nil
+		text, err := TrimJSON(ref, o.JSON)
+		ref.JSON = text
+		return err
 	}
 	o.Typed.(interface {
 		GetObjectKind() schema.ObjectKind

@@ -82,6 +82,16 @@ func ClusterCustom(group, name string) bool {
 	return clusterCustom[key(group, name)] || group == "constraints.gatekeeper.sh"
 }
 
+// ClusterCustoms are the custom kinds that are known to live in no namespace, sorted.
+func ClusterCustoms() []GroupKind {
+	var list []GroupKind
+	for _, name := range slices.Sorted(maps.Keys(clusterCustom)) {
+		group, short, _ := strings.Cut(name, "/")
+		list = append(list, GroupKind{group, short})
+	}
+	return list
+}
+
 // Makes reports whether a controller installs, by an object of this custom kind,
 // what stands elsewhere.
 func Makes(group, name string) bool { return makers[key(group, name)] }

@@ -165,7 +165,7 @@ func (r *Reader) decode(file string, doc yamldoc.Document) Result {
 	if builtin && group == "" && doc.APIVersion != "v1" {
 		return failed(file, doc, evidence.NewPath("apiVersion"), fmt.Sprintf("%s is written in %s: the API has it in v1", doc.Kind, doc.APIVersion))
 	}
-	object, m, strict, err := typedObject(k, doc)
+	object, m, strict, err := typedObject(k, doc.JSON)
 	if err != nil {
 		return undecodable(file, doc, err)
 	}
@@ -177,31 +177,21 @@ func (r *Reader) decode(file string, doc yamldoc.Document) Result {
 		APIVersion: doc.APIVersion, Kind: doc.Kind, Name: name, Namespace: m.Namespace,
 		Labels: m.Labels, Annotations: m.Annotations, Outline: doc.Outline,
 	}
-	res := Result{Ref: ref, Object: object, Warnings: unknownFields(file, doc, object, strict)}
-	switch v := object.(type) {
-	case nil:
-		if builtin && k.Fact != "" {
-			res.Object = &evidence.Custom{JSON: kind.WithoutSchemas(group, doc.Kind, doc.JSON)}
-		}
-		if !builtin {
-			var faults []*carrier.FieldError
-			res.Object, faults = custom(group, doc)
-			for _, f := range faults {
-				fault := failed(file, doc, f.Path, f.Error())
-				if _, some := res.Object.([]*evidence.Workload); !some {
-					return fault
-				}
-				res.Warnings = append(res.Warnings, *fault.Err)
-				res.Gaps = append(res.Gaps, fault.Gaps...)
-			}
-		}
-	case *corev1.Secret:
-		res.Object = withoutValues(v, doc)
+	res := Result{Ref: ref, Warnings: unknownFields(file, doc, object, strict)}
+	if secret, ok := object.(*corev1.Secret); ok {
+		res.Object = withoutValues(secret, doc)
 		ref.Annotations = maps.Clone(ref.Annotations)
 		delete(ref.Annotations, corev1.LastAppliedConfigAnnotation)
-	default:
-		if t, ok := carrier.Builtin(v); ok {
-			res.Object = []*evidence.Workload{workload(t)}
+	} else {
+		var faults []*carrier.FieldError
+		res.Object, faults = supplied(ref, object, doc.JSON)
+		for _, f := range faults {
+			fault := failed(file, doc, f.Path, f.Error())
+			if _, some := res.Object.([]*evidence.Workload); !some {
+				return fault
+			}
+			res.Warnings = append(res.Warnings, *fault.Err)
+			res.Gaps = append(res.Gaps, fault.Gaps...)
 		}
 	}
 	_, carriesPods := res.Object.([]*evidence.Workload)
@@ -217,6 +207,29 @@ func (r *Reader) decode(file string, doc yamldoc.Document) Result {
 	return res
 }
 
+// Again makes of the JSON that KeepJSON kept of an object what was made of it when
+// it was read: it returns what Snapshot.Add takes, and fills in the reference's
+// name, labels and annotations. The reference's APIVersion and Kind are given, and
+// its namespace, which may have come from elsewhere, is left alone. What of the
+// object could not be read has been said before and is not said again. It fails for
+// what no object was made of, and for Secrets: they have no JSON.
+func Again(ref *evidence.Ref, text []byte) (any, error) {
+	k, _ := kind.Find(ref.Group(), ref.Kind)
+	object, m, _, err := typedObject(k, text)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := object.(*corev1.Secret); ok {
+		return nil, errors.New("a Secret as a whole")
+	}
+	ref.Name, ref.Labels, ref.Annotations = cmp.Or(m.Name, m.GenerateName), m.Labels, m.Annotations
+	if ref.Name == "" {
+		return nil, errors.New("no name (metadata.name)")
+	}
+	found, _ := supplied(ref, object, text)
+	return found, nil
+}
+
 // metadata is what every object has, as far as it is used here.
 type metadata struct {
 	Name         string            `json:"name"`
@@ -226,23 +239,43 @@ type metadata struct {
 	Annotations  map[string]string `json:"annotations"`
 }
 
-// typedObject decodes a document with the Go type of its kind, or only its
+// typedObject decodes an object with the Go type of its kind, or only its
 // metadata when there is none. strict are the fields that the type does not have.
-func typedObject(k kind.Kind, doc yamldoc.Document) (object any, m metadata, strict []error, err error) {
+func typedObject(k kind.Kind, text []byte) (object any, m metadata, strict []error, err error) {
 	if k.New == nil {
 		var named struct {
 			Metadata metadata `json:"metadata"`
 		}
-		err = carrier.Decode(doc.JSON, &named, evidence.Path{})
+		err = carrier.Decode(text, &named, evidence.Path{})
 		return nil, named.Metadata, nil, err
 	}
 	object = k.New()
-	if strict, err = kjson.UnmarshalStrict(doc.JSON, object, kjson.DisallowUnknownFields); err != nil {
+	if strict, err = kjson.UnmarshalStrict(text, object, kjson.DisallowUnknownFields); err != nil {
 		// Decoded once more, to learn which field it is.
-		return nil, m, nil, cmp.Or(carrier.Decode(doc.JSON, k.New(), evidence.Path{}), err)
+		return nil, m, nil, cmp.Or(carrier.Decode(text, k.New(), evidence.Path{}), err)
 	}
 	om := object.(metav1.Object)
 	return object, metadata{om.GetName(), om.GetGenerateName(), om.GetNamespace(), om.GetLabels(), om.GetAnnotations()}, strict, nil
+}
+
+// supplied is what Snapshot.Add takes of an object: decoded with its Go type, or nil
+// and its JSON. What it carries of pods may have faults.
+func supplied(ref *evidence.Ref, object any, text []byte) (any, []*carrier.FieldError) {
+	if object != nil {
+		if t, ok := carrier.Builtin(object); ok {
+			return []*evidence.Workload{workload(t)}, nil
+		}
+		return object, nil
+	}
+	group := ref.Group()
+	k, builtin := kind.Find(group, ref.Kind)
+	switch {
+	case !builtin:
+		return custom(group, ref.Kind, text)
+	case k.Fact != "":
+		return &evidence.Custom{JSON: kind.WithoutSchemas(group, ref.Kind, text)}, nil
+	}
+	return nil, nil
 }
 
 // workload keeps of an object only its pod: a pointer into a Deployment would
@@ -344,8 +377,8 @@ func unknownFields(file string, doc yamldoc.Document, object any, strict []error
 
 // custom looks for pods in an object of a custom kind, or keeps it as JSON when
 // some check reads the kind.
-func custom(group string, doc yamldoc.Document) (any, []*carrier.FieldError) {
-	templates, faults := carrier.Find(group, doc.Kind, doc.JSON)
+func custom(group, kindName string, text []byte) (any, []*carrier.FieldError) {
+	templates, faults := carrier.Find(group, kindName, text)
 	if len(templates) > 0 {
 		var list []*evidence.Workload
 		for _, t := range templates {
@@ -354,7 +387,7 @@ func custom(group string, doc yamldoc.Document) (any, []*carrier.FieldError) {
 		return list, faults
 	}
 	if _, read := kind.ReadGroup(group); read {
-		return &evidence.Custom{JSON: bytes.Clone(doc.JSON)}, faults
+		return &evidence.Custom{JSON: bytes.Clone(text)}, faults
 	}
 	return nil, faults
 }
