@@ -21,7 +21,7 @@ const module = "github.com/gabion-k8s/gabion/"
 // library is free but for purity, below. Tests may import what they like.
 var rooms = map[string][]string{
 	"cmd/gabion":                {"internal/cli"},
-	"internal/cli":              {"internal/", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", "go.yaml.in/yaml/v3", "sigs.k8s.io/yaml", "k8s.io/apimachinery/"},
+	"internal/cli":              {"internal/", "k8s.io/api/rbac/v1", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", "go.yaml.in/yaml/v3", "sigs.k8s.io/yaml", "k8s.io/apimachinery/"},
 	"internal/guide":            {"go.yaml.in/yaml/v3"},
 	"internal/evidence":         {"k8s.io/api/", "k8s.io/apimachinery/"},
 	"internal/credential":       {},
@@ -37,7 +37,7 @@ var rooms = map[string][]string{
 	"internal/source/carrier":   {"internal/evidence", "k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
 	"internal/source/kind":      {"internal/evidence", "k8s.io/api/"},
 	"internal/source/cluster":   {"internal/evidence", "internal/source/carrier", "internal/source/kind", "k8s.io/api/", "k8s.io/apimachinery/"},
-	"internal/source/live":      {"internal/evidence", "internal/source/carrier", "internal/source/cluster", "internal/source/kind", "k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/", "k8s.io/klog/v2"},
+	"internal/source/live":      {"internal/evidence", "internal/source/carrier", "internal/source/cluster", "internal/source/kind", "k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/", "k8s.io/klog/v2", "sigs.k8s.io/yaml"},
 	"internal/source/snapshot":  {"internal/evidence", "internal/source/carrier", "internal/source/cluster", "internal/source/kind", "internal/source/manifest", "k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
 	"internal/rbac/generate":    {"k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/yaml"},
 	"internal/escalate":         {"internal/evidence", "internal/rbac", "internal/policy", "k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/pod-security-admission/"},

@@ -6,6 +6,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"sync"
@@ -191,8 +192,12 @@ type Run struct {
 	Failures  []Failure
 	Unknowns  []Unknown
 
-	// said is what was found of objects of which several workloads are judged.
-	said map[saying]bool
+	// Severity is that of problems that have none of their own.
+	Severity guide.Severity
+
+	// said is what was found of objects of which several workloads are judged: the
+	// place of each among the failures.
+	said map[saying]int
 }
 
 // A saying is what tells the problems of one check apart.
@@ -203,26 +208,31 @@ type saying struct {
 
 // Judge records that an object was looked at, with what is wrong with it: no
 // problems is a pass, and is counted. What is wrong with what is written, and just
-// so with what runs, is one problem.
+// so with what runs, is one problem: the worst.
 func (r *Run) Judge(ref *evidence.Ref, problems []Problem) {
 	r.Evaluated.Add(ref.ID)
 	for _, p := range problems {
-		if r.several.Has(ref.ID) && !r.say(saying{ref.ID, p.Container, p.Path.Key()}) {
+		if r.several.Has(ref.ID) && r.say(saying{ref.ID, p.Container, p.Path.Key()}, p) {
 			continue
 		}
 		r.Failures = append(r.Failures, Failure{ref, p})
 	}
 }
 
-// say reports whether something is said for the first time.
-func (r *Run) say(s saying) bool {
-	if r.said[s] {
+// say reports whether something was said before, and puts what is worse in its place.
+func (r *Run) say(s saying, p Problem) bool {
+	i, said := r.said[s]
+	if !said {
+		if r.said == nil {
+			r.said = map[saying]int{}
+		}
+		r.said[s] = len(r.Failures)
 		return false
 	}
-	if r.said == nil {
-		r.said = map[saying]bool{}
+	before := &r.Failures[i].Problem
+	if cmp.Or(p.Severity, r.Severity) > cmp.Or(before.Severity, r.Severity) {
+		*before = p
 	}
-	r.said[s] = true
 	return true
 }
 
@@ -233,6 +243,9 @@ func (r *Run) JudgeWorkload(w *evidence.Workload, problems []Problem) {
 	for i := range problems {
 		p := &problems[i]
 		switch {
+		case w.Template != nil && w.Running == 0:
+			p.Message += fmt.Sprintf(" (so in %s, which belongs to it, not in the template)", w.Instance)
+			p.Fix = nil
 		case w.Template != nil:
 			p.Message += fmt.Sprintf(" (so in running pod %s, not in the template)", w.Instance)
 			p.Fix = nil

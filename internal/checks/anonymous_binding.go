@@ -37,7 +37,7 @@ subjects:
     kind: Group
     name: monitoring   # not system:unauthenticated
 ` + "```",
-	Run: check.Each(bindings, anonymousBinding),
+	Run: everywhere(check.Each(bindings, anonymousBinding)),
 }
 
 func anonymousBinding(s *check.Scan, b *evidence.Binding) (problems []check.Problem) {

@@ -44,7 +44,7 @@ roleRef:
   kind: ClusterRole
   name: deployer   # not cluster-admin
 ` + "```",
-	Run: clusterAdminBindings,
+	Run: everywhere(clusterAdminBindings),
 }
 
 func clusterAdminBindings(r *check.Run) {

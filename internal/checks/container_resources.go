@@ -75,9 +75,24 @@ func resourceRun(judge func(corev1.ResourceName, containerResources) (check.Prob
 	return func(r *check.Run) {
 		defaults := limitRanges(r.Snapshot)
 		for _, w := range r.Workloads {
-			settle(r, w, judgeResources(r.Settings, w, defaults[w.Namespace], judge))
+			problems := judgeResources(r.Settings, w, defaults[w.Namespace], judge)
+			if why := unseenDefaults(r, w); why != "" && len(problems) > 0 {
+				r.Unknown("namespace "+w.Namespace, why)
+				continue
+			}
+			settle(r, w, problems)
 		}
 	}
+}
+
+// unseenDefaults says why it is not known what a LimitRange of a live cluster gives
+// to the pods of a template, "" if it is. What runs has been given it.
+func unseenDefaults(r *check.Run, w *evidence.Workload) string {
+	if r.Cluster == nil || w.Kind == "Pod" || w.Instance != "" {
+		return ""
+	}
+	_, why := r.Complete(evidence.LimitRanges, w.Namespace)
+	return why
 }
 
 func judgeResources(s check.Settings, w *evidence.Workload, filled corev1.ResourceRequirements,

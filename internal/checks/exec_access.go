@@ -44,10 +44,10 @@ rules:
     resources: [pods, pods/log]   # not pods/exec
     verbs: [get, list]
 ` + "```",
-	Run: func(r *check.Run) {
+	Run: everywhere(func(r *check.Run) {
 		judgeRules(execAccess)(r)
 		judgeBuiltInGrants(r, execPowers...)
-	},
+	}),
 }
 
 // execPowers are in the order in which they are told.

@@ -23,7 +23,8 @@ type space struct {
 func (s *space) scope() string { return "namespace " + s.name }
 
 // spaces returns the namespaces that are created or that workloads run in, by name:
-// of a live cluster those that were asked for.
+// of a live cluster those that were asked for. One that is being deleted, with nothing
+// left in it that runs, lets nothing in any more.
 func spaces(s *check.Scan) []*space {
 	byName := make(map[string]*space, len(s.Namespaces))
 	of := func(name string) *space {
@@ -43,12 +44,21 @@ func spaces(s *check.Scan) []*space {
 			sp.workloads = append(sp.workloads, w)
 		}
 	}
-	names := slices.Sorted(maps.Keys(byName))
-	list := make([]*space, len(names))
-	for i, name := range names {
-		list[i] = byName[name]
+	var list []*space
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		if sp := byName[name]; s.Cluster == nil || !sp.leaving(s) {
+			list = append(list, sp)
+		}
 	}
 	return list
+}
+
+func (s *space) leaving(scan *check.Scan) bool {
+	if s.object == nil || s.object.Value.DeletionTimestamp == nil || len(s.workloads) > 0 {
+		return false
+	}
+	ok, _ := scan.Complete(evidence.Workloads, s.name)
+	return ok
 }
 
 // unseen says why the Namespace itself is not known.

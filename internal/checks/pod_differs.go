@@ -48,7 +48,7 @@ you know it. A field that only confines the pod further is informational.
 
 func podDiffers(r *check.Run) {
 	for _, w := range r.Workloads {
-		if w.Template != nil || w.Kind != "Pod" && w.Running > 0 && builtInGroup(w.Group()) {
+		if w.Running > 0 && (w.Template != nil || w.Kind != "Pod" && builtInGroup(w.Group())) {
 			r.Judge(w.Ref, changes(w))
 		}
 	}

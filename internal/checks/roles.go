@@ -222,9 +222,29 @@ func isEveryone(s rbacv1.Subject) bool {
 }
 
 // unknownRole records that a binding could not be judged, because nobody knows
-// what its role grants.
+// what its role grants. In a cluster whose roles were all read there is no such role,
+// and it grants nothing: dangling-binding reports it.
 func unknownRole(r *check.Run, b *evidence.Binding) {
+	if r.RBAC().Lost(b) {
+		r.Judge(b.Ref, nil)
+		return
+	}
 	r.Unknown(b.String(), fmt.Sprintf("what %s %q grants is not known: it is not among what was read", b.RoleRef.Kind, b.RoleRef.Name))
+}
+
+// everywhere is for checks that count who has a right: where only some namespaces of
+// a cluster were looked at, nobody knows who has it in the others, or by a role of
+// theirs.
+func everywhere(run func(*check.Run)) func(*check.Run) {
+	return func(r *check.Run) {
+		run(r)
+		if r.Cluster == nil || r.Cluster.Sees("") {
+			return
+		}
+		if ok, why := r.Complete(evidence.RBAC, ""); !ok {
+			r.Unknown("", "roles and bindings of other namespaces: "+why)
+		}
+	}
 }
 
 // judgeBuiltInGrants judges bindings that hand out what the API server's roles grant:

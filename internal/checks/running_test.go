@@ -10,6 +10,7 @@ import (
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/checktest"
 	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/guide"
 	"github.com/gabion-k8s/gabion/internal/source/manifest"
 )
 
@@ -118,6 +119,29 @@ func TestWhatRuns(t *testing.T) {
 		}
 		if len(run.Unknowns) > 0 {
 			t.Errorf("%s: %v", test.check.ID, run.Unknowns)
+		}
+	}
+}
+
+// Of problems at the same field of pods that are reported under one name, the worst
+// counts: else a harmless one could stand before it.
+func TestWorstCounts(t *testing.T) {
+	const pod = `
+apiVersion: v1
+kind: Pod
+metadata: {name: NAME, generateName: try-, namespace: shop}
+spec:
+  containers: [{name: a, image: b, volumeMounts: [{name: host, mountPath: /host, readOnly: true}]}]
+  volumes: [{name: host, hostPath: {path: PATH}}]
+`
+	for _, names := range [][2]string{{"try-a", "try-b"}, {"try-b", "try-a"}} {
+		src := "# cluster: {\"version\": \"v1.36.3\"}"
+		for i, path := range []string{"/var/lib/app", "/"} {
+			src += strings.NewReplacer("NAME", names[i], "PATH", path).Replace(pod) + "---"
+		}
+		run := checktest.Judge(t, "worst.yaml", strings.TrimSuffix(src, "---"), HostPath)
+		if len(run.Failures) != 1 || run.Failures[0].Problem.Value != "/" || run.Failures[0].Problem.Severity != guide.Critical {
+			t.Errorf("%v: %+v", names, run.Failures)
 		}
 	}
 }

@@ -41,10 +41,10 @@ rules:
     resourceNames: [payment-key]
     verbs: [get]
 ` + "```",
-	Run: func(r *check.Run) {
+	Run: everywhere(func(r *check.Run) {
 		judgeRules(secretReader)(r)
 		judgeBuiltInGrants(r, rbac.ReadSecrets)
-	},
+	}),
 }
 
 func secretReader(_ *check.Scan, w writtenRole, rule *rbacv1.PolicyRule) (p check.Problem, field string, bad bool) {

@@ -38,7 +38,9 @@ pod whose containers all mount something of their own where the token would be,
 or that only projects a token by name, has asked for it and is no finding. Where
 bindings give the ServiceAccount rights the application may need the token: the
 finding says that too, and the change is then for you to decide. Static pods, as a
-live cluster shows them, have no ServiceAccount and are left out.
+live cluster shows them, have no ServiceAccount and are left out. What a ServiceAccount
+says holds for the pods that are made from then on: those that run and still have the
+token are reported.
 
     spec:
       automountServiceAccountToken: false
@@ -96,8 +98,10 @@ func serviceAccountToken(s *check.Scan, w *evidence.Workload, grants map[account
 		switch {
 		case sa == nil:
 			why = "automountServiceAccountToken is not set in the pod, and the ServiceAccount is not among what was given"
-		case is(sa.Value.AutomountServiceAccountToken, false):
+		case is(sa.Value.AutomountServiceAccountToken, false) && w.Tokens == 0:
 			return nil
+		case is(sa.Value.AutomountServiceAccountToken, false):
+			why = fmt.Sprintf("automountServiceAccountToken is false in the ServiceAccount, but pods that run still have the token (%d of %d)", w.Tokens, w.Running)
 		case is(sa.Value.AutomountServiceAccountToken, true):
 			why = "automountServiceAccountToken is true in the ServiceAccount and not set in the pod"
 		default:

@@ -78,7 +78,7 @@ func Run(t *testing.T, dir string, c *check.Check) Tally {
 // Judge runs c over the manifests in src, if they are of the kind that it asks.
 func Judge(t *testing.T, file, src string, c *check.Check) *check.Run {
 	t.Helper()
-	run := &check.Run{Scan: Scan(t, file, src)}
+	run := &check.Run{Scan: Scan(t, file, src), Severity: c.Severity}
 	if c.Asks(run.Snapshot) {
 		c.Run(run)
 	}

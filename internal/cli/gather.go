@@ -1,12 +1,14 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,12 +38,14 @@ type sources struct {
 	everywhere     bool // -A
 	as             string
 	asGroups       []string
-	requestTimeout time.Duration
+	requestTimeout timeout
 	noSecrets      bool
 
 	snapshots []string
 
 	quiet, verbose bool
+	// program is how the program was called.
+	program string
 	// keepJSON keeps the objects' JSON, for what reads more than checks do.
 	keepJSON bool
 }
@@ -61,9 +65,29 @@ func (s *sources) clusterFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.kubeconfig, "kubeconfig", "", "kubeconfig file (default: KUBECONFIG, then ~/.kube/config)")
 	f.StringVar(&s.as, "as", "", "act as this user")
 	f.StringArrayVar(&s.asGroups, "as-group", nil, "act as this group, repeatable")
-	f.DurationVar(&s.requestTimeout, "request-timeout", time.Minute, "longest wait for one answer of the API server")
+	s.requestTimeout = timeout(live.DefaultRequestTimeout)
+	f.Var(&s.requestTimeout, "request-timeout", "longest wait for one answer of the API server")
 	f.BoolVar(&s.noSecrets, "no-secrets", false, "do not list the Secrets, not even without their values")
 }
+
+// A timeout is a flag's value; as kubectl's, one without a unit is in seconds.
+type timeout time.Duration
+
+func (t *timeout) Set(text string) error {
+	if _, err := strconv.Atoi(text); err == nil {
+		text += "s"
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return errors.New("want a time of more than 0, such as 30s")
+	}
+	*t = timeout(d)
+	return nil
+}
+
+func (t *timeout) String() string { return time.Duration(*t).String() }
+
+func (*timeout) Type() string { return "duration" }
 
 // chartFlags are Helm's own.
 func (s *sources) chartFlags(f *pflag.FlagSet) {
@@ -86,6 +110,8 @@ func (s *sources) voiceFlags(f *pflag.FlagSet) {
 // nothing else means the cluster, and so does a flag that only clusters have.
 func (s *sources) complete(cmd *cobra.Command, args []string) error {
 	s.paths = slices.Concat(args, s.filenames)
+	s.program = cmd.Root().DisplayName()
+	s.contexts = distinct(s.contexts)
 	for _, name := range []string{"context", "kubeconfig", "all-namespaces", "as", "as-group", "no-secrets"} {
 		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
 			s.cluster = true
@@ -101,10 +127,18 @@ func (s *sources) complete(cmd *cobra.Command, args []string) error {
 		return usagef("--all-namespaces and --namespace %s: give one of them", s.namespace)
 	case len(s.asGroups) > 0 && s.as == "":
 		return usagef("--as-group: needs --as, as the API server does")
-	case s.requestTimeout <= 0:
-		return usagef("--request-timeout %s: want more than 0, such as 30s", s.requestTimeout)
 	}
 	return nil
+}
+
+// distinct keeps the first of equal strings.
+func distinct(list []string) (kept []string) {
+	for _, s := range list {
+		if !slices.Contains(kept, s) {
+			kept = append(kept, s)
+		}
+	}
+	return kept
 }
 
 func isPlugin(cmd *cobra.Command) bool {
@@ -125,6 +159,11 @@ func (s *sources) gather(ctx context.Context, env Env) ([]*evidence.Snapshot, er
 	if err != nil {
 		return nil, err
 	}
+	for _, file := range s.paths {
+		if isSnapshot(ctx, file) {
+			return nil, usagef("%s is a snapshot: give it as --snapshot %s", file, file)
+		}
+	}
 	var worlds []*evidence.Snapshot
 	if len(s.paths) > 0 {
 		world, err := s.readFiles(ctx, env, watch)
@@ -134,7 +173,7 @@ func (s *sources) gather(ctx context.Context, env Env) ([]*evidence.Snapshot, er
 		worlds = append(worlds, world)
 	}
 	for _, c := range clients {
-		world, err := s.readCluster(ctx, c, len(clients) == 1)
+		world, err := s.readCluster(ctx, c, s.single())
 		if err != nil {
 			return nil, err
 		}
@@ -167,7 +206,7 @@ func (s *sources) connect(watch *progress) ([]*live.Client, error) {
 	for _, name := range contexts {
 		o := live.Options{
 			Kubeconfig: s.kubeconfig, Context: name, As: s.as, AsGroups: s.asGroups,
-			RequestTimeout: s.requestTimeout, NoSecrets: s.noSecrets, UserAgent: "gabion/" + tool().Version,
+			RequestTimeout: time.Duration(s.requestTimeout), NoSecrets: s.noSecrets, UserAgent: "gabion/" + tool().Version,
 		}
 		if s.namespace != "" {
 			o.Namespaces = []string{s.namespace}
@@ -184,29 +223,70 @@ func (s *sources) connect(watch *progress) ([]*live.Client, error) {
 	return clients, nil
 }
 
-// readCluster reads a live cluster. Of several, one that does not answer is a world
-// in which nothing could be seen; a single one is an error.
-func (s *sources) readCluster(ctx context.Context, c *live.Client, single bool) (*evidence.Snapshot, error) {
+// readCluster reads a live cluster, which may be the only one.
+func (s *sources) readCluster(ctx context.Context, c *live.Client, only bool) (*evidence.Snapshot, error) {
 	world := &evidence.Snapshot{}
-	about, err := c.Cluster(ctx)
-	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case err != nil && single:
-		return nil, usageError{err}
-	case err != nil:
-		b := cluster.NewBuilder(world, about)
-		b.Gap(evidence.Gap{Reason: err.Error()})
-		b.Finish()
-		return world, nil
-	}
-	b := cluster.NewBuilder(world, about)
-	b.KeepJSON = s.keepJSON
-	if err := c.Collect(ctx, b); err != nil {
+	var b *cluster.Builder
+	err := look(ctx, c, only, func(about *evidence.Cluster) (cluster.Sink, error) {
+		b = cluster.NewBuilder(world, about)
+		b.KeepJSON = s.keepJSON
+		return b, nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	b.Finish()
 	return world, nil
+}
+
+// single reports whether nothing is read but one live cluster.
+func (s *sources) single() bool {
+	return len(s.contexts) < 2 && len(s.paths)+len(s.snapshots) == 0
+}
+
+// look hands a cluster to a Sink that is opened for it. Of several clusters, one that
+// does not answer, or has not the namespace that was asked for, is one with a gap
+// for everything; the only one is an error.
+func look(ctx context.Context, c *live.Client, only bool, open func(*evidence.Cluster) (cluster.Sink, error)) error {
+	about, why := c.Cluster(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case why != nil && only:
+		return usageError{why}
+	}
+	to, err := open(about)
+	if err != nil {
+		return err
+	}
+	if why == nil {
+		why = c.Collect(ctx, to)
+		switch missing := errors.Is(why, live.ErrNoNamespace); {
+		case why == nil:
+			return nil
+		case missing && only:
+			return usageError{why}
+		case !missing:
+			return why
+		}
+	}
+	to.Gap(evidence.Gap{Reason: why.Error()})
+	return nil
+}
+
+// isSnapshot reports whether a file begins as a snapshot does.
+func isSnapshot(ctx context.Context, file string) bool {
+	info, err := os.Stat(file)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	_, header, _ := snapshot.Load(ctx, io.LimitReader(f, 4<<10), snapshot.Options{})
+	return header.Kind != ""
 }
 
 func (s *sources) readSnapshot(ctx context.Context, file string, watch *progress) ([]*evidence.Snapshot, error) {
@@ -229,27 +309,50 @@ func (s *sources) readSnapshot(ctx context.Context, file string, watch *progress
 }
 
 // nameApart gives clusters of the same name names that tell them apart: everybody
-// has a context named admin.
+// has a context named admin. What differs is put behind the name: the address, else
+// the cluster itself, else when it was looked at.
 func nameApart(worlds []*evidence.Snapshot) {
-	named := map[string]int{}
+	named := map[string][]*evidence.Snapshot{}
 	for _, w := range worlds {
 		if w.Cluster != nil {
-			named[w.Cluster.Name]++
+			named[w.Cluster.Name] = append(named[w.Cluster.Name], w)
 		}
 	}
-	taken := map[string]bool{}
-	for _, w := range worlds {
-		if w.Cluster == nil {
+	marks := []func(*evidence.Cluster) string{
+		func(c *evidence.Cluster) string { return strings.TrimPrefix(c.Server, "https://") },
+		func(c *evidence.Cluster) string { return c.UID },
+		func(c *evidence.Cluster) string { return c.CollectedAt.UTC().Format("2006-01-02 15:04:05 MST") },
+	}
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		same := named[name]
+		if len(same) == 1 {
 			continue
 		}
-		name := w.Cluster.Name
-		if named[name] > 1 {
-			w.Cluster.Name = fmt.Sprintf("%s (%s)", name, cmp.Or(w.Cluster.UID, w.Cluster.Server))
+		i := slices.IndexFunc(marks, func(mark func(*evidence.Cluster) string) bool {
+			seen := map[string]bool{"": true}
+			return !slices.ContainsFunc(same, func(w *evidence.Snapshot) bool {
+				taken := seen[mark(w.Cluster)]
+				seen[mark(w.Cluster)] = true
+				return taken
+			})
+		})
+		for n, w := range same {
+			mark := fmt.Sprint("#", n+1)
+			if i >= 0 {
+				mark = marks[i](w.Cluster)
+			}
+			rename(w, fmt.Sprintf("%s (%s)", name, mark))
 		}
-		for i := 2; taken[w.Cluster.Name]; i++ {
-			w.Cluster.Name = fmt.Sprintf("%s #%d", name, i)
+	}
+}
+
+// rename gives a cluster another name, in its source as well.
+func rename(w *evidence.Snapshot, name string) {
+	w.Cluster.Name = name
+	for _, s := range w.Sources {
+		if s.Cluster != nil {
+			s.Cluster.Name, s.Ref = name, name
 		}
-		taken[w.Cluster.Name] = true
 	}
 }
 

@@ -12,21 +12,31 @@ const (
 	// gcPercent is how much garbage may gather, in percent of what is kept, while
 	// memory is plenty.
 	gcPercent = 500
-	// plenty is the memory, in bytes, up to which that holds; three quarters of
-	// what is kept may always be garbage.
-	plenty = 400 << 20
+	// These are the memory, in bytes, up to which that holds; three quarters of what
+	// is kept may always be garbage. A cluster is mostly larger than what anybody has
+	// in files.
+	plentyForFiles    = 400 << 20
+	plentyForClusters = 600 << 20
 )
+
+// plenty is the memory for what is to be read.
+func (s *sources) plenty() int64 {
+	if s.cluster || len(s.snapshots) > 0 {
+		return plentyForClusters
+	}
+	return plentyForFiles
+}
 
 // collectRarely tunes the garbage collector for a scan until stop is called. A
 // user who sets GOGC knows better; one who sets GOMEMLIMIT has that limit.
-func collectRarely(env Env) (stop func()) {
+func collectRarely(env Env, plenty int64) (stop func()) {
 	if env.Getenv("GOGC") != "" {
 		return func() {}
 	}
 	percent, limit := debug.SetGCPercent(gcPercent), debug.SetMemoryLimit(-1)
 	stopRaising := func() {}
 	if env.Getenv("GOMEMLIMIT") == "" {
-		stopRaising = raiseLimit()
+		stopRaising = raiseLimit(plenty)
 	}
 	return func() {
 		stopRaising()
@@ -38,7 +48,7 @@ func collectRarely(env Env) (stop func()) {
 // raiseLimit keeps the limit at which Go collects whatever the percentage well
 // above what the scan keeps: a limit that is reached for good would have Go do
 // nothing but collect.
-func raiseLimit() (stop func()) {
+func raiseLimit(plenty int64) (stop func()) {
 	debug.SetMemoryLimit(plenty)
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -19,11 +19,11 @@ func TestCollectRarely(t *testing.T) {
 		percent int
 		limit   int64
 	}{
-		{"nothing set", nil, gcPercent, plenty},
+		{"nothing set", nil, gcPercent, plentyForFiles},
 		{"GOGC", map[string]string{"GOGC": "100"}, percent, limit},
 		{"GOMEMLIMIT", map[string]string{"GOMEMLIMIT": "1GiB"}, gcPercent, limit},
 	} {
-		stop := collectRarely(Env{Getenv: func(name string) string { return test.getenv[name] }})
+		stop := collectRarely(Env{Getenv: func(name string) string { return test.getenv[name] }}, plentyForFiles)
 		if p, l := settings(); p != test.percent || l != test.limit {
 			t.Errorf("%s: %d percent, limit %d; want %d, %d", test.name, p, l, test.percent, test.limit)
 		}

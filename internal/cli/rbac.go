@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -302,16 +301,19 @@ func (w world) marked(gaps []evidence.Gap) []evidence.Gap {
 }
 
 // lost says of bindings that their roles are not there: in a cluster they grant
-// nothing; what files do not show may still be elsewhere.
+// nothing; what was not read, or what files do not show, may still be elsewhere.
 func (w world) lost(bindings []*evidence.Binding) (warnings []string) {
 	for _, b := range bindings {
 		role := report.ObjectName{Kind: b.RoleRef.Kind, Name: b.RoleRef.Name}
 		if b.RoleRef.Kind == "Role" {
 			role.Namespace = b.Namespace
 		}
-		what := "is not there: it grants nothing, until someone makes that role"
-		if w.snap.Cluster == nil {
+		what := "was not read: what it grants is not counted"
+		switch {
+		case w.snap.Cluster == nil:
 			what = "is not among the files: what it grants is not counted"
+		case w.index.Lost(b):
+			what = "is not there: it grants nothing, until someone makes that role"
 		}
 		warnings = append(warnings, fmt.Sprintf("%s leads to %s, which %s", b, role, what))
 	}
@@ -397,11 +399,7 @@ func (o *accessOptions) write(env Env, write documentWriter) error {
 			}
 			continue
 		}
-		var b bytes.Buffer
-		if err := write(&b, out.name); err != nil {
-			return fmt.Errorf("write %s: %w", out.name, err)
-		}
-		if err := replaceFile(out.file, b.Bytes()); err != nil {
+		if err := replaceFile(out.file, func(w io.Writer) error { return write(w, out.name) }); err != nil {
 			return usagef("write %s: %w", out.name, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/gabion-k8s/gabion/internal/rbac"
 	"github.com/gabion-k8s/gabion/internal/report"
@@ -133,6 +134,9 @@ func judgeCan(w world, name string, groups []string, q *question) *report.Can {
 			d.Warnings = append(d.Warnings, "nodes have rights that the Node authorizer gives them, which are not in roles and not counted here")
 		}
 	}
+	if groups := w.groupsThatMay(who, q); !may && !isGroup && len(groups) > 0 {
+		d.Warnings = append(d.Warnings, fmt.Sprintf("members of the group %s may; no object says who is in it: --group asks as one", strings.Join(groups, ", ")))
+	}
 	d.Warnings, d.Gaps = orNone(d.Warnings), orNone(d.Gaps)
 	switch {
 	case may && d.GrantedBy == nil:
@@ -150,6 +154,20 @@ func judgeCan(w world, name string, groups []string, q *question) *report.Can {
 		}
 	}
 	return d
+}
+
+// groupsThatMay are the groups that are allowed what a person was not, and that the
+// person may be in: those that the API server fills by itself are known.
+func (w world) groupsThatMay(who rbac.Subject, q *question) (names []string) {
+	if _, _, account := rbac.SplitAccount(who.User); account || who.User == rbac.Anonymous {
+		return nil
+	}
+	for _, h := range w.index.WhoCan(q.request, q.namespace) {
+		if h.Kind == rbacv1.GroupKind && !strings.HasPrefix(h.Name, "system:") && !slices.Contains(who.Groups, h.Name) {
+			names = append(names, h.Name)
+		}
+	}
+	return names
 }
 
 // printCan prints the answer in one word, then why.

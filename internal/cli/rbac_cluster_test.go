@@ -81,8 +81,8 @@ func TestAccessOfLiveCluster(t *testing.T) {
 	as := []string{"--kubeconfig", c.ServiceAccount(t, "gabion", "gabion").Kubeconfig}
 
 	expect(t, 0, "has all", as, "own-role", "--check")
-	expect(t, 0, "ServiceAccount shop/web +namespace shop", as, "who-can", "get", "secrets", "-n", "shop")
-	expect(t, 0, "User jane +namespace shop", as, "who-can", "get", "ct", "-n", "shop")
+	expect(t, 0, `ServiceAccount shop/web\n +in namespace shop`, as, "who-can", "get", "secrets", "-n", "shop")
+	expect(t, 0, `User jane\n +in namespace shop`, as, "who-can", "get", "ct", "-n", "shop")
 	expect(t, 1, "no binding allows it", as, "can", "jane", "get", "pods", "-n", "shop")
 	expect(t, 1, "leads to Role shop/nowhere, which is not there", as, "can", "jane", "get", "pods", "-n", "shop")
 	expect(t, 0, "No path to cluster-admin", as, "paths", "--from", "jane")

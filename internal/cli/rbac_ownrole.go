@@ -83,8 +83,6 @@ func (o *ownRoleOptions) valid() error {
 		return usagef("--all-namespaces and --namespace %s: give one of them", o.namespace)
 	case len(o.asGroups) > 0 && o.as == "":
 		return usagef("--as-group: needs --as, as the API server does")
-	case o.requestTimeout <= 0:
-		return usagef("--request-timeout %s: want more than 0, such as 30s", o.requestTimeout)
 	case o.name == "" || strings.ContainsAny(o.name, "/% \t\n"):
 		return usagef("--name %q: not a name", o.name)
 	case o.subject == "":

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/gabion-k8s/gabion/internal/escalate"
 	"github.com/gabion-k8s/gabion/internal/evidence"
@@ -166,7 +167,31 @@ func (w world) unseen() (gaps []evidence.Gap) {
 	if c := w.snap.Cluster; c != nil && len(c.Namespaces) > 0 {
 		gaps = append(gaps, evidence.Gap{Fact: evidence.RBAC, Reason: fmt.Sprintf("only namespace %s was looked at", strings.Join(c.Namespaces, ", "))})
 	}
+	for _, role := range w.constrained() {
+		gaps = append(gaps, evidence.Gap{Fact: evidence.RBAC, Reason: fmt.Sprintf("%s grants constrained impersonation, request by request: paths by it are not followed", role)})
+	}
 	return w.marked(gaps)
+}
+
+// constrained are the roles with verbs of constrained impersonation (KEP-5284),
+// such as impersonate:user-info.
+func (w world) constrained() (roles []*evidence.Ref) {
+	grants := func(rules []rbacv1.PolicyRule) bool {
+		return slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool {
+			return slices.ContainsFunc(r.Verbs, func(verb string) bool { return strings.HasPrefix(verb, "impersonate:") })
+		})
+	}
+	for _, r := range w.snap.ClusterRoles {
+		if grants(r.Value.Rules) {
+			roles = append(roles, r.Ref)
+		}
+	}
+	for _, r := range w.snap.Roles {
+		if grants(r.Value.Rules) {
+			roles = append(roles, r.Ref)
+		}
+	}
+	return roles
 }
 
 func (w world) paths(list []escalate.Path) (paths []report.Path) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -123,31 +121,28 @@ func (w world) dangling(q *question) (list []*evidence.Binding) {
 
 func printWhoCan(out io.Writer, q *question, d *report.WhoCan, wide bool) error {
 	fmt.Fprintf(out, "Who can %s:\n\n", report.Printable(q.String()))
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	several := d.Subjects[0].Cluster != ""
-	head := []string{"WHO", "WHERE", "GRANTED BY", "RULE"}
-	if several {
-		head = append([]string{"CLUSTER"}, head...)
-	}
-	fmt.Fprintf(w, "  %s\n", strings.Join(head, "\t"))
 	for _, s := range d.Subjects {
-		row := []string{holderText(s), "everywhere", "nothing: the API server lets members do everything", ""}
+		who := holderText(s)
+		if s.Cluster != "" {
+			who += " (cluster " + report.Printable(s.Cluster) + ")"
+		}
+		how := "everywhere: the API server lets members do everything"
 		if g := s.GrantedBy; g != nil {
+			where := "everywhere"
 			if g.Binding.Namespace != "" {
-				row[1] = "namespace " + report.Printable(g.Binding.Namespace)
+				where = "in namespace " + report.Printable(g.Binding.Namespace)
 			}
 			rule := ruleText(*g.Allows)
 			if !wide {
 				rule = cut(rule, ruleColumns)
 			}
-			row[2], row[3] = by(g), report.Printable(fmt.Sprintf("%d: %s", g.Rule, rule))
+			how = fmt.Sprintf("%s, by %s, rule %d: %s", where, by(g), g.Rule, report.Printable(rule))
 		}
-		if several {
-			row = append([]string{report.Printable(s.Cluster)}, row...)
+		if _, err := fmt.Fprintf(out, "  %s\n      %s\n", who, how); err != nil {
+			return err
 		}
-		fmt.Fprintf(w, "  %s\n", strings.TrimRight(strings.Join(row, "\t"), "\t"))
 	}
-	return w.Flush()
+	return nil
 }
 
 // holderText names a subject for people: ServiceAccount shop/web, User jane.

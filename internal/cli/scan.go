@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -68,6 +68,9 @@ Exit codes:
 			if err := o.complete(cmd, args); err != nil {
 				return err
 			}
+			if o.namespace != "" && !o.cluster && len(o.paths) == 0 {
+				return usagef("--namespace %s: a snapshot is judged as it was collected; gabion snapshot -n %s collects one namespace", o.namespace, o.namespace)
+			}
 			return runScan(cmd.Context(), env, o)
 		},
 	}
@@ -96,7 +99,7 @@ func runScan(ctx context.Context, env Env, o scanOptions) error {
 	if err != nil {
 		return usageError{err}
 	}
-	defer collectRarely(env)()
+	defer collectRarely(env, o.plenty())()
 
 	started := env.Now()
 	o.keepJSON = o.keepJSON || len(o.policies) > 0
@@ -250,7 +253,7 @@ func parseOutputs(flags []string) ([]output, error) {
 // write writes every output. A file is written whole or not at all.
 func (p *plan) write(env Env, rep *report.Report, o scanOptions) error {
 	for _, out := range p.outputs {
-		options := report.Options{FailOn: p.failOn, Excerpt: newExcerpts().line, Rules: ruleHelp}
+		options := report.Options{Program: o.program, FailOn: p.failOn, Excerpt: newExcerpts().line, Rules: ruleHelp}
 		if out.file == "" {
 			options.Color = env.colorful(o.color, env.Stdout)
 			options.Width, _ = env.Terminal(env.Stdout)
@@ -260,11 +263,8 @@ func (p *plan) write(env Env, rep *report.Report, o scanOptions) error {
 			continue
 		}
 		options.Color = o.color == "always"
-		var b bytes.Buffer
-		if err := out.format(&b, rep, options); err != nil {
-			return fmt.Errorf("write %s: %w", out.name, err)
-		}
-		if err := replaceFile(out.file, b.Bytes()); err != nil {
+		err := replaceFile(out.file, func(w io.Writer) error { return out.format(w, rep, options) })
+		if err != nil {
 			return usagef("write %s: %w", out.name, err)
 		}
 	}
@@ -273,20 +273,32 @@ func (p *plan) write(env Env, rep *report.Report, o scanOptions) error {
 
 // replaceFile writes a file in one step, so that a reader never sees half of it.
 // What is no regular file, such as /dev/stderr, is written to directly.
-func replaceFile(name string, data []byte) error {
+func replaceFile(name string, write func(io.Writer) error) error {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return os.WriteFile(name, data, 0o644)
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_TRUNC, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(write(f), f.Close())
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(name), ".gabion-*")
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", name, reason(err))
 	}
 	defer os.Remove(tmp.Name())
-	_, err = io.Copy(tmp, bytes.NewReader(data))
-	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
+	b := bufio.NewWriter(tmp)
+	if err := errors.Join(write(b), b.Flush(), tmp.Chmod(0o644), tmp.Close()); err != nil {
 		return err
 	}
 	return os.Rename(tmp.Name(), name)
+}
+
+// reason is why a file could not be written, without the name of the temporary one.
+func reason(err error) error {
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 // verdict is the exit code.

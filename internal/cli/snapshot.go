@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/source/cluster"
 	"github.com/gabion-k8s/gabion/internal/source/live"
 	"github.com/gabion-k8s/gabion/internal/source/snapshot"
 )
@@ -81,7 +83,7 @@ func runSnapshot(ctx context.Context, env Env, o snapshotOptions) error {
 			}
 		}
 		for _, c := range clients {
-			whole, err := collect(ctx, c, w)
+			whole, err := collect(ctx, c, o.single(), w)
 			if err != nil {
 				return err
 			}
@@ -100,37 +102,54 @@ func runSnapshot(ctx context.Context, env Env, o snapshotOptions) error {
 
 // collect writes what a cluster has, as it comes, and reports whether all of it
 // could be read.
-func collect(ctx context.Context, c *live.Client, w *snapshot.Writer) (whole bool, err error) {
-	about, err := c.Cluster(ctx)
-	switch {
-	case ctx.Err() != nil:
-		return false, ctx.Err()
-	case err != nil:
-		return false, usageError{err}
-	}
-	to, err := w.Cluster(about)
+func collect(ctx context.Context, c *live.Client, only bool, w *snapshot.Writer) (whole bool, err error) {
+	var to *snapshot.Cluster
+	var gaps gapCounter
+	err = look(ctx, c, only, func(about *evidence.Cluster) (_ cluster.Sink, err error) {
+		to, err = w.Cluster(about)
+		gaps.Sink = to
+		return &gaps, err
+	})
 	if err != nil {
 		return false, err
 	}
-	if err := c.Collect(ctx, to); err != nil {
-		return false, err
-	}
-	whole = true
-	for _, l := range about.Lists {
-		whole = whole && l.Error == ""
-	}
-	return whole, to.Finish()
+	return gaps.n == 0, to.Finish()
 }
 
-// writePrivate writes a file for its owner alone, whole or not at all.
+// A gapCounter counts what could not be seen.
+type gapCounter struct {
+	cluster.Sink
+	n int
+}
+
+// Gap counts a gap that nobody wanted, and hands it on.
+func (c *gapCounter) Gap(g evidence.Gap) {
+	if !g.Declined {
+		c.n++
+	}
+	c.Sink.Gap(g)
+}
+
+// writePrivate writes a file for its owner alone, whole or not at all. What is no
+// regular file, such as a pipe, is written to directly.
 func writePrivate(name string, write func(io.Writer) error) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		to, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return usageError{err}
+		}
+		return errors.Join(write(to), to.Close())
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(name), ".gabion-*") // mode 0600
 	if err != nil {
-		return usageError{err}
+		return usagef("write %s: %w", name, reason(err))
 	}
 	defer os.Remove(tmp.Name())
 	err = write(tmp)
 	if err := errors.Join(err, tmp.Close()); err != nil {
+		if e, ok := errors.AsType[*os.PathError](err); ok && e.Path == tmp.Name() {
+			return usagef("write %s: %w", name, e.Err) // no space, mostly
+		}
 		return err
 	}
 	if err := os.Rename(tmp.Name(), name); err != nil {

@@ -57,7 +57,11 @@ type row struct {
 func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o Options) (*report.Report, error) {
 	snap = prepared(snap)
 	scan := check.NewScan(snap, o.Settings)
-	severities := newSeverityContext(scan)
+	m := newMaker(scan, o.Selector)
+	rulings, err := judge(ctx, scan, checks, m)
+	if err != nil {
+		return nil, err
+	}
 	rows := map[string]*row{}
 	for _, rec := range guide.All() {
 		rows[rec.ID] = &row{}
@@ -66,62 +70,32 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 		APIVersion: report.APIVersion, Kind: report.Kind,
 		KubernetesVersion: o.Settings.Version.String(),
 		Sources:           snap.Sources,
-		Findings:          []report.Finding{},
 		Gaps:              slices.Concat([]evidence.Gap{}, snap.Gaps),
 	}
+	var lists []findings
+	for i, c := range checks {
+		rows[c.Recommendation].hear(c, &rulings[i], snap, o.Selector)
+		lists = append(lists, rulings[i].findings)
+	}
+	lists = append(lists, m.extra(o.Extra))
 	exceptions := o.Exceptions.use()
-	findings := newFindings()
-	add := func(rw *row, rule string, recommendation string, severity guide.Severity, remedy string, ref *evidence.Ref, p *check.Problem) {
-		if o.Selector != nil && !o.Selector(ref) {
-			return
-		}
-		f := findings.add(rule, recommendation, severity, remedy, ref, p)
-		severities.raise(f, ref)
-		f.Exception = exceptions.match(f, ref)
-		if rw != nil {
-			rw.failed.Add(ref.ID)
-			rw.findings++
-			if f.Exception != nil {
-				rw.excepted++
+	for _, fs := range lists {
+		for i, ref := range fs.refs {
+			f := &fs.list[i]
+			f.Exception = exceptions.match(f, ref)
+			if rw := rows[f.Recommendation]; rw != nil {
+				rw.count(f, ref)
 			}
 		}
-	}
-	var failures []check.Failure // of one check after the other
-	for _, c := range checks {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		rw := rows[c.Recommendation]
-		if !c.Asks(snap) {
-			rw.unasked = append(rw.unasked, unasked(c))
-			continue
-		}
-		clear(failures)
-		run := &check.Run{Scan: scan, Failures: failures[:0]}
-		c.Run(run)
-		failures = run.Failures
-		rw.rules++
-		rw.live = rw.live || c.Live != ""
-		rw.evaluated.AddAll(selected(run.Evaluated, snap, o.Selector))
-		gaps := unread(snap, c)
-		rw.unread = rw.unread || len(gaps) > 0
-		rw.open = slices.Concat(rw.open, unknown(run), gaps)
-		if c.Leaves.What != "" && run.Evaluated.Len() > 0 {
-			rw.left = append(rw.left, c.Leaves)
-		}
-		for i := range failures {
-			add(rw, c.ID, c.Recommendation, c.Severity, c.Remedy, failures[i].Ref, &failures[i].Problem)
-		}
-	}
-	for _, e := range o.Extra {
-		add(rows[e.Recommendation], e.Rule, e.Recommendation, e.Severity, e.Problem.Remedy, e.Ref, &e.Problem)
 	}
 	for _, rec := range guide.All() {
 		answer := rows[rec.ID].answer(rec, given(snap), o.Attestations, o.Exceptions.Now.Format(time.DateOnly))
 		rep.Recommendations = append(rep.Recommendations, answer)
 		rep.Summary.Add(answer.Status)
 	}
-	rep.Findings = findings.sorted()
+	if rep.Findings, err = m.sorted(ctx, lists); err != nil {
+		return nil, err
+	}
 	for i := range rep.Findings {
 		if rep.Findings[i].Exception == nil {
 			rep.Summary.Findings.Add(rep.Findings[i].Severity)
@@ -129,6 +103,60 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 	}
 	rep.Exceptions = exceptions.report()
 	return rep, nil
+}
+
+// A ruling is what a check said of a scan.
+type ruling struct {
+	asked     bool // the check asks of such a scan
+	evaluated check.IDs
+	unknown   []string
+	findings  findings
+}
+
+// judge asks the checks, several at a time. The rulings are in their order.
+func judge(ctx context.Context, scan *check.Scan, checks []*check.Check, m *maker) ([]ruling, error) {
+	rulings := make([]ruling, len(checks))
+	failures := make([][]check.Failure, workers()) // of one check after the other
+	return rulings, abreast(ctx, len(checks), func(worker, i int) {
+		c := checks[i]
+		if !c.Asks(scan.Snapshot) {
+			return
+		}
+		if failures[worker] == nil {
+			failures[worker] = make([]check.Failure, 0, 2*len(scan.Workloads))
+		}
+		clear(failures[worker])
+		run := &check.Run{Scan: scan, Severity: c.Severity, Failures: failures[worker][:0]}
+		c.Run(run)
+		failures[worker] = run.Failures
+		rulings[i] = ruling{true, run.Evaluated, unknown(run), m.findings(c, run.Failures)}
+	})
+}
+
+// hear takes in what a check of the row said of a snapshot.
+func (rw *row) hear(c *check.Check, r *ruling, snap *evidence.Snapshot, selector func(*evidence.Ref) bool) {
+	if !r.asked {
+		rw.unasked = append(rw.unasked, unasked(c))
+		return
+	}
+	rw.rules++
+	rw.live = rw.live || c.Live != ""
+	rw.evaluated.AddAll(selected(r.evaluated, snap, selector))
+	gaps := unread(snap, c)
+	rw.unread = rw.unread || len(gaps) > 0
+	rw.open = slices.Concat(rw.open, r.unknown, gaps)
+	if c.Leaves.What != "" && r.evaluated.Len() > 0 {
+		rw.left = append(rw.left, c.Leaves)
+	}
+}
+
+// count counts a finding about an object.
+func (rw *row) count(f *report.Finding, ref *evidence.Ref) {
+	rw.failed.Add(ref.ID)
+	rw.findings++
+	if f.Exception != nil {
+		rw.excepted++
+	}
 }
 
 // prepared adds to what could not be seen what is written in two ways, and puts

@@ -396,3 +396,36 @@ func TestLeavesToTheCluster(t *testing.T) {
 		}
 	}
 }
+
+// The static pods of a control plane are as they are installed: what every cluster
+// has ranks low, what none has does not, and a look-alike elsewhere neither.
+func TestControlPlanePods(t *testing.T) {
+	mirror := map[string]string{corev1.MirrorPodAnnotationKey: "1"}
+	labels := map[string]string{"tier": "control-plane", "component": "etcd"}
+	rule := func(id string) *check.Check {
+		c := *bad
+		c.ID = id
+		return &c
+	}
+	for _, test := range []struct {
+		what        string
+		namespace   string
+		annotations map[string]string
+		rule        string
+		want        guide.Severity
+	}{
+		{"as installed", "kube-system", mirror, "read-only-root-filesystem", guide.Info},
+		{"privileged", "kube-system", mirror, "privileged-container", guide.Medium},
+		{"a path of the node that none has", "kube-system", mirror, "host-path", guide.Medium},
+		{"no mirror", "kube-system", nil, "read-only-root-filesystem", guide.Medium},
+		{"elsewhere", "shop", mirror, "read-only-root-filesystem", guide.Medium},
+	} {
+		snap := &evidence.Snapshot{Cluster: &evidence.Cluster{Name: "prod"}}
+		w := evidence.NewWorkload(evidence.NewPath("spec").Rooted(""), evidence.NewPath("metadata"), nil,
+			&corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "bad"}}})
+		snap.Add(&evidence.Ref{APIVersion: "v1", Kind: "Pod", Namespace: test.namespace, Name: "etcd-a", Labels: labels, Annotations: test.annotations}, []*evidence.Workload{w})
+		if got := run(t, snap, engine.Options{}, rule(test.rule)).Findings[0]; got.Severity != test.want || (test.want == guide.Info) != strings.HasPrefix(got.SeverityReason, "lowered") {
+			t.Errorf("%s: %s (%s), want %s", test.what, got.Severity, got.SeverityReason, test.want)
+		}
+	}
+}

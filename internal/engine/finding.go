@@ -2,9 +2,11 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/gabion-k8s/gabion/internal/check"
@@ -13,25 +15,67 @@ import (
 	"github.com/gabion-k8s/gabion/internal/report"
 )
 
-// findings gathers the findings of one run. There may be many times more than
-// there are objects, and most of their texts are the same: these are kept once.
-type findings struct {
-	// chunks hold them until they are sorted: a list that grows by copying would
-	// be, with its copy, the largest thing in memory.
-	chunks [][]report.Finding
-	texts  map[string]string
-	// scratch is for texts that are looked up in texts.
-	scratch []byte
-	rows    map[string]int // place of a recommendation in the ledger
-	rank    map[string]guide.Severity
+// A maker makes findings of problems. It is for use by several checks at a time.
+type maker struct {
+	rows       map[string]int // place of a recommendation in the ledger
+	rank       map[string]guide.Severity
+	severities *severityContext
+	managers   []string // of live objects, by Ref.ID
+	selector   func(*evidence.Ref) bool
 }
 
-func newFindings() *findings {
-	f := &findings{texts: map[string]string{}, rows: map[string]int{}, rank: map[string]guide.Severity{}}
-	for i, rec := range guide.All() {
-		f.rows[rec.ID], f.rank[rec.ID] = i+1, rec.Severity
+func newMaker(scan *check.Scan, selector func(*evidence.Ref) bool) *maker {
+	m := &maker{
+		rows: map[string]int{}, rank: map[string]guide.Severity{},
+		severities: newSeverityContext(scan), managers: make([]string, len(scan.Objects)), selector: selector,
 	}
-	return f
+	for i, rec := range guide.All() {
+		m.rows[rec.ID], m.rank[rec.ID] = i+1, rec.Severity
+	}
+	for i, ref := range scan.Objects {
+		if isLive(ref) {
+			m.managers[i] = ref.Manager()
+		}
+	}
+	return m
+}
+
+func isLive(ref *evidence.Ref) bool { return ref.Source != nil && ref.Source.Cluster != nil }
+
+// findings are those of one check, in the order in which they were found. There may
+// be more than there are objects, and most of their texts are the same: these are
+// kept once.
+type findings struct {
+	*maker
+	list  []report.Finding
+	refs  []*evidence.Ref // the object of each
+	texts map[string]string
+	// scratch is for texts that are looked up in texts.
+	scratch []byte
+}
+
+// findings makes findings of what a check found.
+func (m *maker) findings(c *check.Check, failures []check.Failure) findings {
+	fs := m.room(len(failures))
+	for i := range failures {
+		fs.add(c.ID, c.Recommendation, c.Severity, c.Remedy, failures[i].Ref, &failures[i].Problem)
+	}
+	return fs
+}
+
+// extra makes findings of what rules that the user brought found.
+func (m *maker) extra(list []Extra) findings {
+	fs := m.room(len(list))
+	for i := range list {
+		e := &list[i]
+		fs.add(e.Rule, e.Recommendation, e.Severity, e.Problem.Remedy, e.Ref, &e.Problem)
+	}
+	return fs
+}
+
+// room is a list without findings, with room for n.
+func (m *maker) room(n int) findings {
+	return findings{maker: m, list: make([]report.Finding, 0, n), refs: make([]*evidence.Ref, 0, n), texts: map[string]string{}}
 }
 
 // once returns s, or an equal string that is kept already.
@@ -55,10 +99,12 @@ func (fs *findings) path(p evidence.Path) string {
 	return fs.once(string(fs.scratch))
 }
 
-// add makes a finding of a problem.
-func (fs *findings) add(rule, recommendation string, severity guide.Severity, remedy string, ref *evidence.Ref, p *check.Problem) *report.Finding {
-	at := ref.Position(p.Path)
-	f := report.Finding{
+// add makes a finding of a problem, if its object is one that is reported about.
+func (fs *findings) add(rule, recommendation string, severity guide.Severity, remedy string, ref *evidence.Ref, p *check.Problem) {
+	if fs.selector != nil && !fs.selector(ref) {
+		return
+	}
+	fs.list = append(fs.list, report.Finding{
 		ID:             Fingerprint(rule, ref, p.Container, p.Path),
 		Rule:           rule,
 		Recommendation: recommendation,
@@ -68,84 +114,92 @@ func (fs *findings) add(rule, recommendation string, severity guide.Severity, re
 		Object:         fs.object(ref, p.Container),
 		Path:           fs.path(p.Path),
 		Value:          fs.once(p.Value),
-		Location:       report.Location{File: at.File, Line: at.Line, Column: at.Column, ValuesKey: at.ValuesKey},
-		Remediation:    report.Remediation{Summary: fs.once(cmp.Or(p.Remedy, remedy)), Automatic: p.Fix != nil},
+		Remediation:    report.Remediation{Summary: cmp.Or(fs.once(p.Remedy), remedy), Automatic: p.Fix != nil},
 		Sensitive:      p.Sensitive,
+	})
+	fs.refs = append(fs.refs, ref)
+	f := &fs.list[len(fs.list)-1]
+	if ref.Outline != nil {
+		at := ref.Position(p.Path)
+		f.Location = report.Location{File: at.File, Line: at.Line, Column: at.Column, ValuesKey: at.ValuesKey}
 	}
 	if row, ok := fs.rank[recommendation]; ok && f.Severity != row && f.SeverityReason == "" {
 		f.SeverityReason = fs.once(fmt.Sprintf("rule %s ranks %s within %s (%s)", rule, f.Severity, recommendation, row))
 	}
-	last := len(fs.chunks) - 1
-	if last < 0 || len(fs.chunks[last]) == chunkSize {
-		fs.chunks = append(fs.chunks, make([]report.Finding, 0, chunkSize))
-		last++
-	}
-	fs.chunks[last] = append(fs.chunks[last], f)
-	return &fs.chunks[last][len(fs.chunks[last])-1]
+	fs.severities.raise(f, ref)
 }
 
 // object names what a finding is about.
-func (fs *findings) object(ref *evidence.Ref, container string) report.Object {
+func (m *maker) object(ref *evidence.Ref, container string) report.Object {
 	o := report.Object{APIVersion: ref.APIVersion, Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name, Container: container}
-	if ref.Source != nil && ref.Source.Cluster != nil {
-		o.Cluster = ref.Source.Cluster.Name
-		o.Manager = fs.once(ref.Manager())
+	if isLive(ref) {
+		o.Cluster, o.Manager = ref.Source.Cluster.Name, m.managers[ref.ID]
 	}
 	return o
 }
 
-// chunkSize is how many findings are kept together.
-const chunkSize = 1024
-
-// A rank is where a finding stands among all, as far as numbers tell.
+// A rank is where a finding stands among those of other ranks.
 type rank struct {
 	severity guide.Severity
 	row      int
-	number   int // in the order of being found
+	rule     string
 }
 
-func (fs *findings) at(r rank) *report.Finding {
-	return &fs.chunks[r.number/chunkSize][r.number%chunkSize]
+// compare puts the worst first, then in the order of the ledger, then by rule.
+func (r rank) compare(other rank) int {
+	return cmp.Or(cmp.Compare(other.severity, r.severity), cmp.Compare(r.row, other.row), cmp.Compare(r.rule, other.rule))
 }
 
-// sorted puts the worst first, then in the order of the ledger, then by object
-// and place.
-func (fs *findings) sorted() []report.Finding {
-	order := make([]rank, 0, len(fs.chunks)*chunkSize)
-	for _, chunk := range fs.chunks {
-		for i := range chunk {
-			order = append(order, rank{chunk[i].Severity, fs.rows[chunk[i].Recommendation], len(order)})
+// byPlace puts findings of one rank in order.
+func byPlace(a, b *report.Finding) int {
+	if c := cmp.Or(
+		cmp.Compare(a.Object.Namespace, b.Object.Namespace),
+		cmp.Compare(a.Object.Kind, b.Object.Kind),
+		cmp.Compare(a.Object.Name, b.Object.Name),
+	); c != 0 {
+		return c
+	}
+	return cmp.Or(
+		cmp.Compare(a.Location.File, b.Location.File),
+		cmp.Compare(a.Location.Line, b.Location.Line),
+		cmp.Compare(a.Path, b.Path),
+	)
+}
+
+// sorted puts the findings of all lists into one, by rank and place.
+func (m *maker) sorted(ctx context.Context, lists []findings) ([]report.Finding, error) {
+	ranked := map[rank][]*report.Finding{}
+	for _, fs := range lists {
+		for i := range fs.list {
+			f := &fs.list[i]
+			r := rank{f.Severity, m.rows[f.Recommendation], f.Rule}
+			ranked[r] = append(ranked[r], f)
 		}
 	}
-	slices.SortStableFunc(order, func(x, y rank) int {
-		if c := cmp.Or(cmp.Compare(y.severity, x.severity), cmp.Compare(x.row, y.row)); c != 0 {
-			return c
+	ranks := slices.SortedFunc(maps.Keys(ranked), rank.compare)
+	begin, n := make([]int, len(ranks)), 0
+	for i, r := range ranks {
+		begin[i] = n
+		n += len(ranked[r])
+	}
+	all := make([]report.Finding, n)
+	return all, abreast(ctx, len(ranks), func(_, i int) {
+		list := ranked[ranks[i]]
+		if !slices.IsSortedFunc(list, byPlace) {
+			slices.SortStableFunc(list, byPlace)
 		}
-		a, b := fs.at(x), fs.at(y)
-		return cmp.Or(
-			cmp.Compare(a.Rule, b.Rule),
-			cmp.Compare(a.Object.Namespace, b.Object.Namespace),
-			cmp.Compare(a.Object.Kind, b.Object.Kind),
-			cmp.Compare(a.Object.Name, b.Object.Name),
-			cmp.Compare(a.Location.File, b.Location.File),
-			cmp.Compare(a.Location.Line, b.Location.Line),
-			cmp.Compare(a.Path, b.Path),
-		)
+		for j, f := range list {
+			all[begin[i]+j] = *f
+		}
 	})
-	list := make([]report.Finding, len(order))
-	for i, from := range order {
-		list[i] = *fs.at(from)
-	}
-	fs.chunks = nil
-	return list
 }
 
 // Fingerprint identifies a fault of an object. It depends on neither the line,
 // the file, the source nor the API version.
 func Fingerprint(rule string, ref *evidence.Ref, container string, at evidence.Path) string {
 	group := ref.Group()
-	if renamed, ok := renamedGroups[groupKind{group, ref.Kind}]; ok {
-		group = renamed
+	if group == extensions {
+		group = cmp.Or(moved[ref.Kind], group)
 	}
 	text := make([]byte, 0, 256)
 	for _, part := range [...]string{rule, group, ref.Kind, ref.Namespace, ref.Name, container} {
@@ -155,14 +209,15 @@ func Fingerprint(rule string, ref *evidence.Ref, container string, at evidence.P
 	return string(hex.AppendEncode(make([]byte, 0, 32), sum[:16]))
 }
 
-type groupKind struct{ group, kind string }
+// extensions is the group that kinds once began in, and moved where they went: they
+// are the same objects.
+const extensions = "extensions"
 
-// renamedGroups are kinds that the API moved to another group: the same object.
-var renamedGroups = map[groupKind]string{
-	{"extensions", "Deployment"}:        "apps",
-	{"extensions", "ReplicaSet"}:        "apps",
-	{"extensions", "DaemonSet"}:         "apps",
-	{"extensions", "Ingress"}:           "networking.k8s.io",
-	{"extensions", "NetworkPolicy"}:     "networking.k8s.io",
-	{"extensions", "PodSecurityPolicy"}: "policy",
+var moved = map[string]string{
+	"Deployment":        "apps",
+	"ReplicaSet":        "apps",
+	"DaemonSet":         "apps",
+	"Ingress":           "networking.k8s.io",
+	"NetworkPolicy":     "networking.k8s.io",
+	"PodSecurityPolicy": "policy",
 }

@@ -1,38 +1,55 @@
 package engine
 
 import (
+	"cmp"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
+	"github.com/gabion-k8s/gabion/internal/report"
 )
 
-// However many there are, and in whatever order they come, the worst stand first
-// and none is lost.
+// However many there are, in whatever order and from however many rules they come,
+// they stand by severity, row, rule and object, and none is lost.
 func TestSorted(t *testing.T) {
-	for _, n := range []int{0, 1, chunkSize - 1, chunkSize, chunkSize + 1, 3*chunkSize + 7} {
-		fs := newFindings()
-		ref := &evidence.Ref{APIVersion: "v1", Kind: "Pod", Name: "p"}
-		seen := map[string]bool{}
+	snap := &evidence.Snapshot{}
+	for i := range 50 {
+		snap.Add(&evidence.Ref{APIVersion: "v1", Kind: "Pod", Name: fmt.Sprintf("p%02d", 49-i)}, nil)
+	}
+	m := newMaker(check.NewScan(snap, check.Settings{}), nil)
+	for _, n := range []int{0, 1, 2, 1000} {
+		lists := []findings{m.room(0), m.room(n), m.room(0)}
+		want := make([]string, n)
 		for i := range n {
-			path := evidence.NewPath("spec").Index(i, "")
-			fs.add("r", "POD-05", guide.Severity(rand.IntN(5)+1), "", ref, &check.Problem{Path: path})
-			seen[path.String()] = true
+			rule := fmt.Sprintf("r%d", rand.IntN(3))
+			row := []string{"POD-05", "POD-06", ""}[rand.IntN(3)]
+			f := &lists[rand.IntN(len(lists))]
+			f.add(rule, row, guide.Severity(rand.IntN(5)+1), "", snap.Objects[rand.IntN(len(snap.Objects))], &check.Problem{Message: fmt.Sprint(i)})
+			want[i] = fmt.Sprint(i)
 		}
-		list := fs.sorted()
-		if list == nil || len(list) != n {
-			t.Fatalf("%d findings of %d", len(list), n)
+		list, err := m.sorted(t.Context(), lists)
+		if err != nil || list == nil {
+			t.Fatal(list, err)
 		}
-		for i := range list {
-			delete(seen, list[i].Path)
-			if i > 0 && list[i].Severity > list[i-1].Severity {
-				t.Fatalf("finding %d of %d ranks above the one before", i, n)
-			}
+		got := make([]string, len(list))
+		for i, f := range list {
+			got[i] = f.Message
 		}
-		if len(seen) > 0 {
-			t.Fatalf("%d of %d findings are lost", len(seen), n)
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("%d findings of %d", len(got), n)
+		}
+		if !slices.IsSortedFunc(list, func(a, b report.Finding) int {
+			return cmp.Or(
+				cmp.Compare(b.Severity, a.Severity), cmp.Compare(m.rows[a.Recommendation], m.rows[b.Recommendation]),
+				cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Object.Name, b.Object.Name))
+		}) {
+			t.Errorf("%d findings are not in order", n)
 		}
 	}
 }

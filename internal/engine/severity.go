@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
@@ -21,15 +22,30 @@ type severityContext struct {
 	of []standing
 }
 
-// unusual are the rules whose faults the pods of a control plane are not installed
-// with.
-var unusual = []string{"privileged-container", "host-pid", "host-ipc", "host-process", "added-capabilities", "debug-container"}
+// usual reports whether the pods of a control plane are installed with a fault.
+func usual(f *report.Finding) bool {
+	switch f.Rule {
+	case "privileged-container", "host-pid", "host-ipc", "host-process", "added-capabilities", "debug-container", "pod-differs":
+		return false
+	case "host-path":
+		return slices.ContainsFunc(controlPlanePaths, func(dir string) bool {
+			return f.Value == dir || strings.HasPrefix(f.Value, dir+"/")
+		})
+	}
+	return true
+}
+
+// controlPlanePaths are the folders that installers give a control plane's pods.
+var controlPlanePaths = []string{
+	"/etc/kubernetes", "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
+	"/var/lib/etcd", "/var/log/kubernetes", "/usr/libexec/kubernetes",
+}
 
 // A standing is where an object's workloads stand.
 type standing struct {
 	workloads []*evidence.Workload
-	reason    string // why their findings rank higher, "" when they do not
-	known     bool   // the reason was looked for
+	once      sync.Once
+	reason    string // why their findings rank higher, "" when they do not; see once
 }
 
 func newSeverityContext(scan *check.Scan) *severityContext {
@@ -43,7 +59,7 @@ func newSeverityContext(scan *check.Scan) *severityContext {
 
 func (c *severityContext) raise(f *report.Finding, ref *evidence.Ref) {
 	s := &c.of[ref.ID]
-	if ref.ControlPlane() && f.Severity > guide.Info && !slices.Contains(unusual, f.Rule) {
+	if ref.ControlPlane() && f.Severity > guide.Info && usual(f) {
 		f.SeverityReason = fmt.Sprintf("lowered from %s: a static pod of the control plane, as it is installed", f.Severity)
 		f.Severity = guide.Info
 		return
@@ -51,9 +67,7 @@ func (c *severityContext) raise(f *report.Finding, ref *evidence.Ref) {
 	if f.Severity >= guide.Critical || f.Severity <= guide.Info || len(s.workloads) == 0 {
 		return
 	}
-	if !s.known {
-		s.reason, s.known = c.reason(s.workloads), true
-	}
+	s.once.Do(func() { s.reason = c.reason(s.workloads) })
 	if s.reason == "" {
 		return
 	}

@@ -8,6 +8,8 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/pod-security-admission/api"
+	standards "k8s.io/pod-security-admission/policy"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 )
@@ -41,19 +43,72 @@ func (w *world) level(namespace string) string {
 // that breaks some of the levels: the guard that refuses it, or "", and what is to
 // be said about it.
 func (w *world) admits(namespace string, broken ...string) (guard, note string) {
-	l := w.level(namespace)
-	if slices.Contains(broken, l) {
-		return fmt.Sprintf("Pod Security level %s of namespace %s", l, namespace), ""
+	if guard, note = w.leveled(namespace, broken...); guard != "" {
+		return guard, ""
 	}
 	if slices.Contains(broken, baseline) { // else it is not seen in the pod
 		if list := w.policies.refuse(namespace); len(list) > 0 {
 			return fmt.Sprintf("ValidatingAdmissionPolicy %s in namespace %s", strings.Join(list, ", "), namespace), ""
 		}
 	}
-	if l == "" {
+	return "", note + w.doubts(namespace)
+}
+
+// leveled is admits by the Pod Security level alone.
+func (w *world) leveled(namespace string, broken ...string) (guard, note string) {
+	l := w.level(namespace)
+	switch {
+	case slices.Contains(broken, l):
+		return levelOf(l, namespace), ""
+	case l == "" && len(broken) > 0:
 		note = fmt.Sprintf("; namespace %s enforces no Pod Security level, and a default of the API server cannot be seen", namespace)
 	}
-	return "", note + w.doubts(namespace)
+	return "", note
+}
+
+func levelOf(level, namespace string) string {
+	return fmt.Sprintf("Pod Security level %s of namespace %s", level, namespace)
+}
+
+// frozen names the level that the pods of a workload do not meet, as those may that
+// are older than its label, "" for none: they run on, and every change of their
+// containers is refused.
+func (w *world) frozen(wl *evidence.Workload) string {
+	guard, ok := w.below[wl]
+	if ok {
+		return guard
+	}
+	if l := w.level(wl.Namespace); (l == baseline || l == restricted) && !w.meets(l, wl) {
+		guard = levelOf(l, wl.Namespace)
+	}
+	w.below[wl] = guard
+	return guard
+}
+
+// meets judges the pods of a workload by a level as the API server does, in the
+// version that their namespace pins.
+func (w *world) meets(level string, wl *evidence.Workload) bool {
+	judge := w.judge()
+	if judge == nil {
+		return true
+	}
+	version, err := api.ParseVersion(w.labels[wl.Namespace][api.EnforceVersionLabel])
+	if err != nil {
+		version = api.LatestVersion()
+	}
+	meta := &metav1.ObjectMeta{Labels: wl.PodLabels, Annotations: wl.PodAnnotations}
+	results := judge.EvaluatePod(api.LevelVersion{Level: api.Level(level), Version: version}, meta, wl.Pod)
+	return !slices.ContainsFunc(results, func(r standards.CheckResult) bool { return !r.Allowed })
+}
+
+// newJudge is nil for a version that the standards do not know.
+func newJudge(v evidence.Version) standards.Evaluator {
+	emulated := api.MajorMinorVersion(v.Major, v.Minor)
+	judge, err := standards.NewEvaluator(standards.DefaultChecks(), &emulated)
+	if err != nil {
+		return nil
+	}
+	return judge
 }
 
 // doubts names what else may refuse a pod in a namespace.

@@ -102,14 +102,29 @@ func (r *rights) template(p *place, ns, why string) (lead, bool) {
 }
 
 // insidePod is for techniques that get into a running pod of the account.
-func (r *rights) insidePod(p *place, v *state) (lead, bool) {
+func (r *rights) insidePod(p *place, v *state) (l lead, ok bool) {
 	for _, wl := range r.runAs[v.account] {
 		if p.name != "" && !isPodOf(wl, p.name) || !r.mountsToken(wl) || !r.enters(p.technique, wl) {
 			continue
 		}
-		return lead{name: p.name, why: fmt.Sprintf("the pods of %s hold a token of the ServiceAccount", wl.Ref)}, true
+		guard := r.changes(p.technique, wl)
+		if guard == "" || !ok {
+			l, ok = lead{name: p.name, closed: guard, why: fmt.Sprintf("the pods of %s hold a token of the ServiceAccount", wl.Ref)}, true
+		}
+		if guard == "" {
+			break
+		}
 	}
-	return lead{}, false
+	return l, ok
+}
+
+// changes names what refuses a technique that changes the pods of a workload, ""
+// for nothing, or when it changes none.
+func (r *rights) changes(t technique, wl *evidence.Workload) string {
+	if t != patchPod && t != debugPod {
+		return ""
+	}
+	return r.frozen(wl)
 }
 
 func (r *rights) enters(t technique, wl *evidence.Workload) bool {
@@ -211,13 +226,13 @@ func (r *rights) toNode(p *place, chosen, lax bool) (lead, bool) {
 		if !chosen {
 			return lead{}, false
 		}
-		return r.podOnNode(p, lax, []string{restricted}, "a pod claims a volume that is a folder of the node; level baseline does not look at it")
+		return r.podOnNode(p, lax, nil, "a pod claims a volume that is a folder of the node; no Pod Security level looks at it")
 	case relabelNamespace:
 		return r.relabeled(p, chosen)
 	case liftPolicy:
 		return r.lifted(p, chosen)
 	case execPod, attachPod, patchPod, nodeProxy:
-		return r.throughEscape(p, chosen)
+		return r.throughEscape(p, chosen, lax)
 	case debugPod:
 		return r.debugged(p, chosen, lax)
 	}
@@ -299,7 +314,7 @@ func (r *rights) liftable(p *place, ns string) string {
 	return names[0]
 }
 
-func (r *rights) throughEscape(p *place, chosen bool) (l lead, ok bool) {
+func (r *rights) throughEscape(p *place, chosen, lax bool) (l lead, ok bool) {
 	pod := p.name
 	if p.technique == nodeProxy {
 		pod = ""
@@ -312,8 +327,11 @@ func (r *rights) throughEscape(p *place, chosen bool) (l lead, ok bool) {
 		if p.technique == nodeProxy && !r.onProxied(p, wl) || chosen && !r.anyNode(wl) {
 			return true
 		}
-		l, ok = lead{ns: wl.Namespace, name: p.name, why: fmt.Sprintf("a container of %s %s", wl.Ref, how)}, true
-		return false
+		guard := r.changes(p.technique, wl)
+		if guard == "" || lax && !ok {
+			l, ok = lead{ns: wl.Namespace, name: p.name, closed: guard, why: fmt.Sprintf("a container of %s %s", wl.Ref, how)}, true
+		}
+		return guard != ""
 	})
 	return l, ok
 }
@@ -323,10 +341,9 @@ func (r *rights) debugged(p *place, chosen, lax bool) (l lead, ok bool) {
 		if chosen && !r.anyNode(wl) {
 			return true
 		}
-		guard, note := r.admits(wl.Namespace, baseline, restricted)
-		if r.escapes[wl] != "" && guard != "" {
-			return true
-		}
+		// Policies on pods are not asked about containers that are added.
+		guard, note := r.leveled(wl.Namespace, baseline, restricted)
+		note += r.doubts(wl.Namespace)
 		if guard == "" || lax && !ok {
 			l, ok = lead{ns: wl.Namespace, name: p.name, closed: guard,
 				why: fmt.Sprintf("a privileged container that is added to a pod of %s is root on its node%s", wl.Ref, note)}, true

@@ -6,8 +6,10 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	standards "k8s.io/pod-security-admission/policy"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 )
@@ -47,7 +49,9 @@ type world struct {
 	applied      map[need][]*evidence.Ref // the objects of operators
 	webhooks     podWebhooks
 	policies     *podPolicies
-	has          map[string]bool // kinds of admission objects that there are
+	has          map[string]bool               // kinds of admission objects that there are
+	judge        func() standards.Evaluator    // nil for a version that the standards do not know
+	below        map[*evidence.Workload]string // known answers of frozen
 }
 
 type template struct{ namespace, kind string }
@@ -58,6 +62,7 @@ func newWorld(snap *evidence.Snapshot, version evidence.Version) *world {
 		labels:  map[string]map[string]string{},
 		running: map[string][]*evidence.Workload{}, runAs: map[account][]*evidence.Workload{},
 		noToken: map[account]bool{}, templates: map[template][]string{}, tokens: map[account][]string{},
+		judge: sync.OnceValue(func() standards.Evaluator { return newJudge(version) }), below: map[*evidence.Workload]string{},
 		escapes: map[*evidence.Workload]string{}, has: map[string]bool{}, applied: map[need][]*evidence.Ref{}, masters: map[string]bool{}, roles: map[string][]*evidence.Ref{},
 	}
 	namespaces, accounts := map[string]bool{}, map[account]bool{}

@@ -217,6 +217,9 @@ type Gap struct {
 	Reason string `json:"reason"`
 	// Cluster is set where several clusters are spoken of together.
 	Cluster string `json:"cluster,omitempty"`
+	// Declined is set when the user did not want it seen: the answer is not whole,
+	// but nothing that was asked for is missing.
+	Declined bool `json:"declined,omitempty"`
 }
 
 // Touches reports whether the gap concerns a fact in a namespace; "" asks for

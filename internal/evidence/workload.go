@@ -34,12 +34,17 @@ type Workload struct {
 	// Running is how many pods of it a live cluster has that have not ended; zero for
 	// files.
 	Running int
+	// Tokens is how many of those have the token of their ServiceAccount mounted, as
+	// they were made. Its volume is not in Pod.
+	Tokens int
 	// Ready is how many of a DaemonSet's pods a live cluster says are ready; nil for
 	// files and other kinds.
 	Ready *int32
 	// Instance names one pod (or Job) that really runs like this, where the object's
 	// own name does not: pods whose maker was not listed are judged once for all
-	// that are alike, and so are pods that are not what their object says.
+	// that are alike, and so are pods that are not what their object says. With a
+	// Template and nothing running it is the kind and name of what belongs to the
+	// object and will run like this: CronJob backup.
 	Instance string
 	// Template is the workload as it is written, where this is what really runs
 	// instead: a Ref has first what is written and then what runs. Both are judged,

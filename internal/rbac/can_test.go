@@ -498,7 +498,7 @@ func TestLive(t *testing.T) {
 	extra.Labels = map[string]string{"extra": "1"}
 	objects := []any{view, extra,
 		bind("", "a", "ClusterRole", "view", account("team", "a")), bind("", "b", "ClusterRole", "edit", account("team", "b")),
-		bind("kube-system", "c", "Role", "extension-apiserver-authentication-reader", account("team", "c"))}
+		bind("kube-system", "c", "Role", "extension-apiserver-authentication-reader", account("team", "c")), bind("", "d", "ClusterRole", "gone", account("team", "d"))}
 	for _, c := range []struct {
 		name     string
 		lists    []evidence.Listing
@@ -506,14 +506,17 @@ func TestLive(t *testing.T) {
 		resource string
 		may      bool
 		unknown  int
+		lost     bool
 	}{
-		{"stored rules", nil, "a", "pods", true, 0},
-		{"not collected yet", nil, "a", "secrets", false, 0},
-		{"not the rules of the built-in", nil, "a", "services", false, 0},
-		{"built-in role that could not be listed", []evidence.Listing{{Resource: "clusterroles.rbac.authorization.k8s.io", Error: "forbidden"}}, "b", "services", true, 0},
-		{"deleted built-in role", []evidence.Listing{{Resource: "clusterroles.rbac.authorization.k8s.io"}}, "b", "services", false, 1},
-		{"roles of another namespace were listed", []evidence.Listing{{Resource: "roles.rbac.authorization.k8s.io", Namespace: "team"}}, "c", "configmaps", true, 0},
-		{"deleted built-in Role", []evidence.Listing{{Resource: "roles.rbac.authorization.k8s.io"}}, "c", "configmaps", false, 1},
+		{"stored rules", nil, "a", "pods", true, 0, false},
+		{"not collected yet", nil, "a", "secrets", false, 0, false},
+		{"not the rules of the built-in", nil, "a", "services", false, 0, false},
+		{"built-in role that could not be listed", []evidence.Listing{{Resource: "clusterroles.rbac.authorization.k8s.io", Error: "forbidden"}}, "b", "services", true, 0, false},
+		{"deleted built-in role", []evidence.Listing{{Resource: "clusterroles.rbac.authorization.k8s.io"}}, "b", "services", false, 1, true},
+		{"role that could not be listed", []evidence.Listing{{Resource: "clusterroles.rbac.authorization.k8s.io", Error: "forbidden"}}, "d", "pods", false, 1, false},
+		{"role that does not exist", []evidence.Listing{{Resource: "clusterroles.rbac.authorization.k8s.io"}}, "d", "pods", false, 1, true},
+		{"roles of another namespace were listed", []evidence.Listing{{Resource: "roles.rbac.authorization.k8s.io", Namespace: "team"}}, "c", "configmaps", true, 0, false},
+		{"deleted built-in Role", []evidence.Listing{{Resource: "roles.rbac.authorization.k8s.io"}}, "c", "configmaps", false, 1, true},
 	} {
 		snap := snapshot(objects...)
 		snap.Cluster = &evidence.Cluster{Lists: c.lists}
@@ -522,8 +525,12 @@ func TestLive(t *testing.T) {
 		if _, ok := x.Can(ServiceAccount("team", c.account), q, "kube-system"); ok != c.may {
 			t.Errorf("%s: may: %t", c.name, ok)
 		}
-		if got := len(x.Unknown(ServiceAccount("team", c.account), "kube-system")); got != c.unknown {
-			t.Errorf("%s: %d bindings lead to unknown roles", c.name, got)
+		unknown := x.Unknown(ServiceAccount("team", c.account), "kube-system")
+		if len(unknown) != c.unknown {
+			t.Errorf("%s: %d bindings lead to unknown roles", c.name, len(unknown))
+		}
+		if got := len(unknown) > 0 && x.Lost(unknown[0]); got != c.lost {
+			t.Errorf("%s: lost: %t", c.name, got)
 		}
 	}
 }

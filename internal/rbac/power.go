@@ -1,6 +1,10 @@
 package rbac
 
-import rbacv1 "k8s.io/api/rbac/v1"
+import (
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+)
 
 // A Power is a right that reaches further than it looks: who has it can act as
 // someone else, or as the node, or read what they must not. The order is that of
@@ -15,7 +19,9 @@ const (
 	Escalate
 	// Bind lifts the rule that nobody may bind a role with rights they lack.
 	Bind
-	// Impersonate is to act as another user, group or ServiceAccount.
+	// Impersonate is to act as another user, group, ServiceAccount or node: in
+	// everything, or, from 1.36 on, in what a right of its own for each verb says
+	// (KEP-5284).
 	Impersonate
 	// ReadSecrets is to get, list or watch all Secrets: each of the three verbs
 	// returns their content.
@@ -44,7 +50,10 @@ const (
 	EditRoles
 )
 
-const rbacGroup = rbacv1.GroupName
+const (
+	rbacGroup           = rbacv1.GroupName
+	authenticationGroup = "authentication.k8s.io"
+)
 
 // powers are how each is called after "may", and the requests of which any one
 // gives it.
@@ -52,10 +61,14 @@ var powers = [...]struct {
 	words    string
 	requests []Request
 }{
-	Everything:  {"do everything", of([]string{"*"}, "*", "*")},
-	Escalate:    {"give roles any rights (verb escalate)", of([]string{"escalate"}, rbacGroup, "clusterroles", "roles")},
-	Bind:        {"bind any role (verb bind)", of([]string{"bind"}, rbacGroup, "clusterroles", "roles")},
-	Impersonate: {"act as others (verb impersonate)", append(of([]string{"impersonate"}, "", "users", "groups", "serviceaccounts"), of([]string{"impersonate"}, "authentication.k8s.io", "uids")...)},
+	Everything: {"do everything", of([]string{"*"}, "*", "*")},
+	Escalate:   {"give roles any rights (verb escalate)", of([]string{"escalate"}, rbacGroup, "clusterroles", "roles")},
+	Bind:       {"bind any role (verb bind)", of([]string{"bind"}, rbacGroup, "clusterroles", "roles")},
+	Impersonate: {"act as others (verb impersonate)", slices.Concat(
+		of([]string{"impersonate"}, "", "users", "groups", "serviceaccounts"), of([]string{"impersonate"}, authenticationGroup, "uids"),
+		of([]string{"impersonate:user-info"}, authenticationGroup, "users", "groups"),
+		of([]string{"impersonate:serviceaccount"}, authenticationGroup, "serviceaccounts"),
+		of([]string{"impersonate:arbitrary-node", "impersonate:associated-node"}, authenticationGroup, "nodes"))},
 	ReadSecrets: {"read all Secrets", of([]string{"get", "list", "watch"}, "", "secrets")},
 	NodeProxy:   {"reach kubelets through nodes/proxy", of([]string{"get", "create", "update", "patch", "delete"}, "", "nodes/proxy")},
 	ChangeAdmission: {"change admission webhooks", of([]string{"create", "update", "patch"}, "admissionregistration.k8s.io",

@@ -66,6 +66,7 @@ type Index struct {
 	builtins  map[roleKey][]rbacv1.PolicyRule
 	bySubject map[string][]*evidence.Binding
 	byRole    map[roleKey][]*evidence.Binding
+	cluster   *evidence.Cluster // nil for files
 }
 
 // NewIndex reads the roles and bindings of a snapshot. Files say nothing of the roles
@@ -80,6 +81,7 @@ func NewIndex(snap *evidence.Snapshot) *Index {
 		builtins:  map[roleKey][]rbacv1.PolicyRule{},
 		bySubject: map[string][]*evidence.Binding{},
 		byRole:    map[roleKey][]*evidence.Binding{},
+		cluster:   snap.Cluster,
 	}
 	builtins := builtinRoles(versionOf(snap))
 	for key, r := range builtins {
@@ -97,7 +99,7 @@ func NewIndex(snap *evidence.Snapshot) *Index {
 	}
 	x.collect(snap.Cluster != nil)
 	for key, r := range builtins {
-		if snap.Cluster != nil && x.roles[key] == nil && !listed(snap.Cluster, strings.ToLower(key.kind)+"s."+rbacGroup, key.namespace) {
+		if snap.Cluster != nil && x.roles[key] == nil && !x.listed(key) {
 			x.roles[key] = r
 		}
 	}
@@ -127,12 +129,17 @@ func (x *Index) role(key roleKey) *Role {
 	return r
 }
 
-// listed reports whether all objects of a resource were read in a namespace.
-func listed(c *evidence.Cluster, resource, namespace string) bool {
-	return slices.ContainsFunc(c.Lists, func(l evidence.Listing) bool {
-		return l.Resource == resource && l.Error == "" && (l.Namespace == "" || l.Namespace == namespace)
+// listed reports whether all roles of a kind were read in a namespace of a cluster.
+func (x *Index) listed(key roleKey) bool {
+	resource := strings.ToLower(key.kind) + "s." + rbacGroup
+	return x.cluster != nil && slices.ContainsFunc(x.cluster.Lists, func(l evidence.Listing) bool {
+		return l.Resource == resource && l.Error == "" && (l.Namespace == "" || l.Namespace == key.namespace)
 	})
 }
+
+// Lost reports whether the role that a binding leads to is known not to exist: then
+// it grants nothing, until somebody makes that role.
+func (x *Index) Lost(b *evidence.Binding) bool { return x.Role(b) == nil && x.listed(keyOf(b)) }
 
 func (x *Index) addClusterRole(role *rbacv1.ClusterRole, ref *evidence.Ref) {
 	r := x.role(roleKey{kind: "ClusterRole", name: ref.Name})

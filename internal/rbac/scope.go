@@ -13,7 +13,7 @@ var clusterResources = map[string][]string{
 	"apiextensions.k8s.io":         {"customresourcedefinitions"},
 	"apiregistration.k8s.io":       {"apiservices"},
 	"apps":                         nil,
-	"authentication.k8s.io":        {"selfsubjectreviews", "tokenreviews", "uids", "userextras"},
+	"authentication.k8s.io":        {"groups", "nodes", "selfsubjectreviews", "tokenreviews", "uids", "userextras", "users"},
 	"authorization.k8s.io":         {"selfsubjectaccessreviews", "selfsubjectrulesreviews", "subjectaccessreviews"},
 	"autoscaling":                  nil,
 	"batch":                        nil,

@@ -9,7 +9,8 @@ import (
 
 // csvHeader names the columns. New ones are only ever added at the end.
 var csvHeader = [...]string{"id", "severity", "recommendation", "rule", "message", "apiVersion", "kind", "namespace", "name", "container",
-	"path", "value", "file", "line", "column", "valuesKey", "remediation", "automatic", "standing", "severityReason"}
+	"path", "value", "file", "line", "column", "valuesKey", "remediation", "automatic", "standing", "severityReason",
+	"cluster", "manager"}
 
 // writeCSV writes one record for every finding (RFC 4180), in the report's
 // order. Rows without findings are not in it: it is for lists of work.
@@ -32,7 +33,8 @@ func csvRecord(f *Finding) []string {
 	record := []string{f.ID, f.Severity.String(), f.Recommendation, f.Rule, f.Message,
 		f.Object.APIVersion, f.Object.Kind, f.Object.Namespace, f.Object.Name, f.Object.Container,
 		f.Path, f.shownValue(), f.Location.File, number(f.Location.Line), number(f.Location.Column), f.Location.ValuesKey,
-		f.Remediation.Summary, strconv.FormatBool(f.Remediation.Automatic), f.standing(), f.SeverityReason}
+		f.Remediation.Summary, strconv.FormatBool(f.Remediation.Automatic), f.standing(), f.SeverityReason,
+		f.Object.Cluster, f.Object.Manager}
 	for i, cell := range record {
 		record[i] = inert(Printable(cell))
 	}

@@ -11,6 +11,8 @@ type Diff struct {
 	Unchanged []Finding `json:"unchanged"`
 	// Rows are recommendations whose status changed.
 	Rows []RowChange `json:"recommendations"`
+
+	naming naming
 }
 
 // A RowChange is a recommendation whose status changed.
@@ -25,7 +27,8 @@ type RowChange struct {
 // Compare tells what changed from one report to another. The same fault of the
 // same object has the same ID in both, wherever it stands by now.
 func Compare(before, after *Report) *Diff {
-	d := &Diff{APIVersion: APIVersion, Kind: "ScanDiff", New: []Finding{}, Fixed: []Finding{}, Unchanged: []Finding{}, Rows: []RowChange{}}
+	d := &Diff{APIVersion: APIVersion, Kind: "ScanDiff", New: []Finding{}, Fixed: []Finding{}, Unchanged: []Finding{}, Rows: []RowChange{},
+		naming: naming{before.clusters() > 1 || after.clusters() > 1}}
 	same := identity(before, after)
 	had, has := active(before, same), active(after, same)
 	for _, f := range after.Findings {

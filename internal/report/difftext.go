@@ -12,8 +12,9 @@ func WriteDiffJSON(w io.Writer, d *Diff) error { return encodeJSON(w, d) }
 // WriteDiffTable writes a diff for people.
 func WriteDiffTable(w io.Writer, d *Diff) error {
 	b := bufio.NewWriter(w)
-	diffList(b, "New", "+", d.New)
-	diffList(b, "Fixed", "-", d.Fixed)
+	n := d.naming
+	diffList(b, n, "New", "+", d.New)
+	diffList(b, n, "Fixed", "-", d.Fixed)
 	if len(d.Rows) > 0 {
 		fmt.Fprintln(b, "Recommendations")
 		for _, r := range d.Rows {
@@ -25,14 +26,14 @@ func WriteDiffTable(w io.Writer, d *Diff) error {
 	return b.Flush()
 }
 
-func diffList(w io.Writer, title, mark string, list []Finding) {
+func diffList(w io.Writer, n naming, title, mark string, list []Finding) {
 	if len(list) == 0 {
 		return
 	}
 	fmt.Fprintln(w, title)
 	for i := range list {
 		f := &list[i]
-		fmt.Fprintf(w, "  %s %-8s %-8s %s: %s\n", mark, f.Severity, Printable(f.Recommendation), Printable(f.Object.String()), Printable(f.Message))
+		fmt.Fprintf(w, "  %s %-8s %-8s %s: %s\n", mark, f.Severity, Printable(f.Recommendation), Printable(n.object(f.Object)), Printable(f.Message))
 		if place := f.Location.String(); place != "" {
 			fmt.Fprintf(w, "      %s\n", Printable(place))
 		}
@@ -44,6 +45,7 @@ func diffList(w io.Writer, title, mark string, list []Finding) {
 func WriteDiffMarkdown(w io.Writer, d *Diff) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "**%d new, %d fixed, %d unchanged**\n", len(d.New), len(d.Fixed), len(d.Unchanged))
+	n := d.naming
 	for _, part := range []struct {
 		title string
 		list  []Finding
@@ -55,7 +57,7 @@ func WriteDiffMarkdown(w io.Writer, d *Diff) error {
 		for i := range part.list {
 			f := &part.list[i]
 			fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", f.Severity, markdownText(f.Recommendation),
-				markdownCode(f.Object.String()), markdownText(f.Message), markdownCode(f.Location.String()))
+				markdownCode(n.object(f.Object)), markdownText(f.Message), markdownCode(f.Location.String()))
 		}
 	}
 	return b.Flush()

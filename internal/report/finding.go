@@ -56,8 +56,40 @@ func orphans(r *Report, findings []*Finding) (list []*Finding) {
 	return list
 }
 
+// A naming is how the objects of a report are called: where it is of several
+// worlds, those of clusters with their cluster.
+type naming struct{ fleet bool }
+
+func (r *Report) naming() naming { return naming{r.clusters() > 1} }
+
+// object is Deployment shop/web, or prod: Deployment shop/web.
+func (n naming) object(o Object) string {
+	if n.fleet && o.Cluster != "" {
+		return o.Cluster + ": " + o.String()
+	}
+	return o.String()
+}
+
 // text is the object and what is wrong with it.
-func (f *Finding) text() string { return f.Object.String() + ": " + f.Message }
+func (n naming) text(f *Finding) string { return n.object(f.Object) + ": " + f.Message }
+
+// id is the finding's, which those of the same fault in two clusters share, made
+// that of one cluster.
+func (n naming) id(f *Finding) string {
+	if n.fleet && f.Object.Cluster != "" {
+		return f.ID + "@" + f.Object.Cluster
+	}
+	return f.ID
+}
+
+// remedy is how the finding goes away, and where the change has to be made when
+// something else would undo it.
+func (f *Finding) remedy() string {
+	if f.Object.Manager == "" {
+		return f.Remediation.Summary
+	}
+	return join(" ", f.Remediation.Summary, "(managed by "+f.Object.Manager+": make the change there)")
+}
 
 // standing says why the finding does not count, "" when it does.
 func (f *Finding) standing() string {
@@ -71,11 +103,11 @@ func (f *Finding) standing() string {
 }
 
 // marked is the text with the standing.
-func (f *Finding) marked() string {
+func (n naming) marked(f *Finding) string {
 	if s := f.standing(); s != "" {
-		return f.text() + " (" + s + ")"
+		return n.text(f) + " (" + s + ")"
 	}
-	return f.text()
+	return n.text(f)
 }
 
 // shownValue is the value, but where a credential stands.
@@ -86,12 +118,14 @@ func (f *Finding) shownValue() string {
 	return f.Value
 }
 
-// file is the file that a finding is shown at: its own, or, for one that stands
-// in no file, the source that was read.
-func (r *Report) file(l Location) string {
+// file is the file that something is shown at: its own, or, for what stands in no
+// file, the cluster, or else the source that was read.
+func (r *Report) file(file, cluster string) string {
 	switch {
-	case l.File != "":
-		return slashed(l.File)
+	case file != "":
+		return slashed(file)
+	case cluster != "":
+		return slashed(cluster)
 	case len(r.Sources) > 0 && r.Sources[0].Ref != "":
 		return slashed(r.Sources[0].Ref)
 	}
@@ -103,8 +137,21 @@ func slashed(file string) string { return path.Clean(filepath.ToSlash(file)) }
 
 // unreadable returns what could not be read, of all sources.
 func (r *Report) unreadable() (list []evidence.Issue) {
+	n := r.naming()
 	for _, s := range r.Sources {
-		list = append(list, s.Errors...)
+		list = append(list, n.issues(s, s.Errors)...)
+	}
+	return list
+}
+
+// issues are some of a source, with its cluster where there are several.
+func (n naming) issues(s *evidence.Source, some []evidence.Issue) []evidence.Issue {
+	if !n.fleet || s.Cluster == nil {
+		return some
+	}
+	list := slices.Clone(some)
+	for i := range list {
+		list[i].Reason = s.Cluster.Name + ": " + list[i].Reason
 	}
 	return list
 }

@@ -16,6 +16,8 @@ import (
 
 // Options are what a format may know besides the report.
 type Options struct {
+	// Program is how the program is called, "" for gabion.
+	Program string
 	// Color allows escape sequences.
 	Color bool
 	// Width is how many columns the terminal has; 0 when there is none.

@@ -132,12 +132,39 @@ func TestNothingDisappears(t *testing.T) {
 			text := strings.ReplaceAll(render(t, format, r, testOptions()), `\`, "")
 			for _, f := range r.Findings {
 				if !strings.Contains(text, f.Object.Name) {
-					t.Errorf("%s, %s: nothing of %s", file, format, f.text())
+					t.Errorf("%s, %s: nothing of %s", file, format, naming{}.text(&f))
 				}
 				if f.Exception != nil && !strings.Contains(strings.ReplaceAll(text, "&#39;", "'"), f.Exception.Reason) {
-					t.Errorf("%s, %s: no reason of the exception of %s", file, format, f.text())
+					t.Errorf("%s, %s: no reason of the exception of %s", file, format, naming{}.text(&f))
 				}
 			}
+		}
+	}
+}
+
+// In a fleet every format tells whose cluster a finding is of, and what manages the
+// object: the same fault in two clusters is two findings everywhere.
+func TestClustersApart(t *testing.T) {
+	r := load(t, "testdata/fleet.json")
+	swapped := *r
+	for _, format := range Names() {
+		if format == "table" || format == "json" || format == "yaml" {
+			continue // it has no managers; they have all
+		}
+		text := strings.ReplaceAll(render(t, format, r, testOptions()), `\`, "")
+		for _, f := range r.Findings {
+			if !strings.Contains(text, f.Object.Cluster) {
+				t.Errorf("%s: nothing of cluster %s", format, f.Object.Cluster)
+			}
+			if format != "gitlab" && !strings.Contains(text, f.Object.Manager) { // it has no remedies
+				t.Errorf("%s: nothing of %s", format, f.Object.Manager)
+			}
+		}
+		swapped.Findings = slices.Clone(r.Findings)
+		swapped.Findings[1].Object.Cluster, swapped.Findings[2].Object.Cluster = "west", "east"
+		other := strings.ReplaceAll(render(t, format, &swapped, testOptions()), `\`, "")
+		if text == other {
+			t.Errorf("%s: the same when the clusters change places", format)
 		}
 	}
 }

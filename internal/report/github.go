@@ -17,10 +17,11 @@ func writeGitHub(w io.Writer, r *Report, _ Options) error {
 	for _, issue := range r.unreadable() {
 		githubCommand(b, "warning", issue.File, issue.Line, issue.Column, "Could not be read", issue.Reason)
 	}
+	n := r.naming()
 	for _, f := range worstFirst(r) {
-		message := f.marked()
-		if f.Remediation.Summary != "" {
-			message += ". To put it right: " + f.Remediation.Summary
+		message := n.marked(f)
+		if remedy := f.remedy(); remedy != "" {
+			message += ". To put it right: " + remedy
 		}
 		githubCommand(b, githubLevel(f), f.Location.File, f.Location.Line, f.Location.Column,
 			join(" ", f.Recommendation, f.Rule, "("+f.Severity.String()+")"), message)

@@ -25,28 +25,28 @@ type gitlabLines struct {
 }
 
 // writeGitLab writes a Code Quality report. GitLab keeps one of several issues
-// with the same fingerprint, so those of the same object in two files are told
-// apart by number. What could not be read is an issue too: the format has no
+// with the same fingerprint, so those of the same object in two clusters are told
+// apart by cluster, and in two files by number. What could not be read is an issue too: the format has no
 // other place to say so.
 func writeGitLab(w io.Writer, r *Report, _ Options) error {
 	issues := make([]gitlabIssue, 0, len(r.Findings))
-	fingerprints := unique{}
+	fingerprints, n := unique{}, r.naming()
 	for _, i := range r.unreadable() {
 		issues = append(issues, gitlabIssue{
 			Description: Printable("could not be read: " + i.Reason),
 			CheckName:   "unreadable",
 			Fingerprint: fingerprints.name("unreadable:" + slashed(i.File)),
 			Severity:    "major",
-			Location:    gitlabLocation{Path: r.file(Location{File: i.File}), Lines: gitlabLines{max(i.Line, 1)}},
+			Location:    gitlabLocation{Path: r.file(i.File, ""), Lines: gitlabLines{max(i.Line, 1)}},
 		})
 	}
 	for _, f := range worstFirst(r) {
 		issues = append(issues, gitlabIssue{
-			Description: Printable(join(" ", f.Recommendation, f.marked())),
+			Description: Printable(join(" ", f.Recommendation, n.marked(f))),
 			CheckName:   f.Rule,
-			Fingerprint: fingerprints.name(f.ID),
+			Fingerprint: fingerprints.name(n.id(f)),
 			Severity:    gitlabSeverity(f),
-			Location:    gitlabLocation{Path: r.file(f.Location), Lines: gitlabLines{max(f.Location.Line, 1)}},
+			Location:    gitlabLocation{Path: r.file(f.Location.File, f.Object.Cluster), Lines: gitlabLines{max(f.Location.Line, 1)}},
 		})
 	}
 	return encodeJSON(w, issues)

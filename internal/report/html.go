@@ -69,6 +69,7 @@ func writeHTML(w io.Writer, r *Report, o Options) error {
 type htmlPage struct {
 	Title                           string
 	Refs                            htmlList[string]
+	Clusters                        htmlList[htmlCluster]
 	Tool, Guide, Kubernetes         string
 	Started, Took                   string
 	Rows, Failed, Open, Manual      int
@@ -129,7 +130,10 @@ func (o *htmlObject) Tally() (list []htmlSeverity) {
 
 type htmlLink struct{ Anchor, Text string }
 
-type htmlGap struct{ Fact, Scope, Reason string }
+type htmlGap struct{ Cluster, Fact, Scope, Reason string }
+
+// An htmlCluster is a live cluster, and who looked at what of it, and when.
+type htmlCluster struct{ Name, About string }
 
 // An htmlReason is why rows are open.
 type htmlReason struct {
@@ -145,6 +149,8 @@ type htmlSection struct {
 // An htmlRow is a recommendation with those of its findings that are shown.
 type htmlRow struct {
 	Anchor, ID, Title, Reason string
+	// Answers is how the row is in each of several clusters.
+	Answers string
 	// Detail is the anchor of the row's findings, "" when it has none.
 	Detail            string
 	Severity          guide.Severity
@@ -193,6 +199,7 @@ type htmlFinding struct {
 	Why                           string // the severity differs from the row's
 	Place, ValuesKey, Path, Value string
 	Remedy                        string // "" when the row says it
+	Manager                       string
 	Sensitive, Baseline           bool
 	Exception                     *Exception
 	Line                          int
@@ -211,10 +218,11 @@ type htmlPageBuilder struct {
 	left    int // bytes
 	anchors unique
 	links   map[string]htmlLink // to the rows, by id
+	naming  naming
 }
 
 func newHTMLPage(r *Report, o Options) *htmlPage {
-	b := &htmlPageBuilder{r: r, o: o, left: htmlRoom, anchors: unique{}, links: map[string]htmlLink{}}
+	b := &htmlPageBuilder{r: r, o: o, left: htmlRoom, anchors: unique{}, links: map[string]htmlLink{}, naming: r.naming()}
 	p := &htmlPage{
 		Tool: htmlClean(join(" ", r.Tool.Name, r.Tool.Version)), Guide: htmlClean(r.Tool.Guide),
 		Kubernetes: htmlClean(r.KubernetesVersion), Rows: len(r.Recommendations),
@@ -244,6 +252,10 @@ func (b *htmlPageBuilder) head(p *htmlPage) {
 		refs = append(refs, s.Ref)
 	}
 	p.Refs = htmlCut(refs, htmlRefs, htmlClean)
+	clusters := slices.DeleteFunc(slices.Clone(b.r.Sources), func(s *evidence.Source) bool { return s.Cluster == nil })
+	p.Clusters = htmlCut(clusters, htmlItems, func(s *evidence.Source) htmlCluster {
+		return htmlCluster{b.spend(htmlClean(s.Cluster.Name)), b.spend(htmlClean(about(s)))}
+	})
 	target := "nothing"
 	if len(p.Refs.Items) > 0 {
 		target = p.Refs.Items[0]
@@ -281,21 +293,21 @@ func htmlStatuses(s Summary) []htmlStatus {
 // sources fills in what was read and what could not be.
 func (b *htmlPageBuilder) sources(p *htmlPage) {
 	var errors, opaque, skipped, warnings []evidence.Issue
+	told := map[string]bool{}
 	for _, s := range b.r.Sources {
-		errors, opaque = append(errors, s.Errors...), append(opaque, s.Opaque...)
-		skipped, warnings = append(skipped, s.Skipped...), append(warnings, s.Warnings...)
+		errors, opaque = append(errors, b.naming.issues(s, s.Errors)...), append(opaque, b.naming.issues(s, s.Opaque)...)
+		skipped, warnings = append(skipped, b.naming.issues(s, s.Skipped)...), append(warnings, b.naming.issues(s, s.Warnings)...)
+		for _, i := range slices.Concat(s.Errors, s.Opaque) {
+			told[i.String()] = true
+		}
 	}
 	issue := func(i evidence.Issue) string { return b.spend(htmlClean(i.String())) }
 	p.Errors, p.Opaque = htmlCut(errors, htmlItems, issue), htmlCut(opaque, htmlItems, issue)
 	p.Skipped, p.Warned = htmlCut(skipped, htmlItems, issue), htmlCut(warnings, htmlItems, issue)
 	p.FirstErrors, p.FirstOpaque = p.Errors.first(htmlFirst), p.Opaque.first(htmlFirst)
-	told := map[string]bool{}
-	for _, i := range slices.Concat(errors, opaque) {
-		told[i.String()] = true
-	}
 	gaps := slices.DeleteFunc(slices.Clone(b.r.Gaps), func(g evidence.Gap) bool { return told[g.Reason] })
 	p.Gaps = htmlCut(gaps, htmlFirst, func(g evidence.Gap) htmlGap {
-		return htmlGap{htmlClean(string(g.Fact)), htmlClean(g.Scope), htmlClean(g.Reason)}
+		return htmlGap{htmlClean(g.Cluster), htmlClean(string(g.Fact)), htmlClean(g.Scope), htmlClean(g.Reason)}
 	})
 	p.Sources = htmlCut(b.r.Sources, htmlItems, func(s *evidence.Source) htmlSource {
 		return htmlSource{Type: htmlClean(s.Type), Ref: b.spend(htmlClean(s.Ref)), Files: s.Files, Documents: s.Documents,
@@ -332,7 +344,7 @@ func (b *htmlPageBuilder) rows(p *htmlPage) {
 		row := &htmlRow{
 			Anchor: b.anchors.name("row-" + htmlSlug(rec.ID)), ID: htmlClean(rec.ID), Title: htmlClean(rec.Title),
 			Severity: rec.Severity, Status: rec.Status, Reason: htmlClean(rec.Reason),
-			Evaluated: rec.Evaluated, Failed: rec.Failed,
+			Evaluated: rec.Evaluated, Failed: rec.Failed, Answers: b.spend(htmlClean(answers(rec.Clusters))),
 		}
 		rows = append(rows, row)
 		if byID[rec.ID] == nil {
@@ -406,7 +418,7 @@ func (s *htmlSeverity) add(f *Finding) {
 // than less.
 func htmlWeight(f *Finding) int {
 	n := 900 + htmlExcerpt // what stands around the texts
-	texts := []string{f.ID, f.Rule, f.Message, f.Object.String(), f.Path, f.Value, f.Location.File, f.Location.ValuesKey,
+	texts := []string{f.ID, f.Rule, f.Message, f.Object.String(), f.Object.Cluster, f.Object.Manager, f.Path, f.Value, f.Location.File, f.Location.ValuesKey,
 		f.SeverityReason, f.Remediation.Summary}
 	if e := f.Exception; e != nil {
 		texts = append(texts, e.Reason, e.Author, e.Expires, e.Source)
@@ -427,10 +439,10 @@ func (b *htmlPageBuilder) fill(rows []*htmlRow) {
 			v := b.finding(f)
 			views[f] = v
 			all = append(all, f)
-			key := f.Object.APIVersion + " " + f.Object.String()
+			key := f.Object.APIVersion + " " + b.naming.object(f.Object)
 			g := groups[key]
 			if g == nil {
-				g = &htmlGroup{Object: htmlClean(f.Object.String())}
+				g = &htmlGroup{Object: htmlClean(b.naming.object(f.Object))}
 				groups[key] = g
 				row.Groups = append(row.Groups, g)
 			}
@@ -447,6 +459,7 @@ func (b *htmlPageBuilder) finding(f *Finding) *htmlFinding {
 		Message: htmlClean(f.Message), Severity: f.Severity, Why: htmlClean(f.SeverityReason),
 		Place: htmlClean(f.Location.String()), ValuesKey: htmlClean(f.Location.ValuesKey), Path: htmlClean(f.Path),
 		Value: htmlClean(f.shownValue()), Sensitive: f.Sensitive, Baseline: f.Baseline,
+		Manager: htmlClean(f.Object.Manager),
 	}
 	if e := f.Exception; e != nil {
 		v.Exception = &Exception{htmlClean(e.Reason), htmlClean(e.Author), htmlClean(e.Expires), htmlClean(e.Source)}
@@ -570,10 +583,10 @@ func (b *htmlPageBuilder) objects(p *htmlPage) {
 		if !f.Counts() {
 			continue
 		}
-		key := f.Object.APIVersion + " " + f.Object.String()
+		key := f.Object.APIVersion + " " + b.naming.object(f.Object)
 		o := byName[key]
 		if o == nil {
-			o = &htmlObject{Name: f.Object.String()}
+			o = &htmlObject{Name: b.naming.object(f.Object)}
 			byName[key] = o
 			all = append(all, o)
 		}

@@ -59,9 +59,10 @@ func writeJUnit(w io.Writer, r *Report, o Options) error {
 	}
 	findings := worstFirst(r)
 	rows := byRecommendation(findings)
+	j.naming = r.naming()
 	for i := range r.Recommendations {
 		rec := &r.Recommendations[i]
-		j.add(rec.Section, junitRow(rec, rows[rec.ID], o.FailOn))
+		j.add(rec.Section, j.row(rec, rows[rec.ID], o.FailOn))
 	}
 	j.policies(orphans(r, findings), o.FailOn)
 	j.sources(r)
@@ -81,6 +82,7 @@ type junitBuilder struct {
 	doc       junitSuites
 	suites    map[string]*junitSuite
 	timestamp string
+	naming    naming
 }
 
 func (j *junitBuilder) add(suite string, c junitCase) {
@@ -105,20 +107,20 @@ func (j *junitBuilder) add(suite string, c junitCase) {
 	}
 }
 
-func junitRow(rec *Recommendation, findings []*Finding, failOn guide.Severity) junitCase {
+func (j *junitBuilder) row(rec *Recommendation, findings []*Finding, failOn guide.Severity) junitCase {
 	c := junitCase{Name: rec.ID + " " + rec.Title}
 	switch rec.Status {
 	case Pass:
 	case Fail:
-		c.judge(rec.Severity, rec.Reason, findings, failOn)
+		j.judge(&c, rec.Severity, rec.Reason, findings, failOn)
 	default:
-		c.Skipped = junitOutcomeOf(join(": ", string(rec.Status), rec.Reason), "", findings)
+		c.Skipped = j.outcome(join(": ", string(rec.Status), rec.Reason), "", findings)
 	}
 	return c
 }
 
 // judge fails the case when a finding counts, or when the row failed without any.
-func (c *junitCase) judge(severity guide.Severity, reason string, findings []*Finding, failOn guide.Severity) {
+func (j *junitBuilder) judge(c *junitCase, severity guide.Severity, reason string, findings []*Finding, failOn guide.Severity) {
 	failing := 0
 	for _, f := range findings {
 		if f.Counts() && f.Severity >= failOn {
@@ -128,20 +130,20 @@ func (c *junitCase) judge(severity guide.Severity, reason string, findings []*Fi
 	}
 	switch {
 	case failing > 0:
-		c.Failure = junitOutcomeOf(join(", ", count(failing, "finding"), reason), severity.String(), findings)
+		c.Failure = j.outcome(join(", ", count(failing, "finding"), reason), severity.String(), findings)
 	case len(findings) == 0:
-		c.Failure = junitOutcomeOf(join(": ", "fails", reason), severity.String(), nil)
+		c.Failure = j.outcome(join(": ", "fails", reason), severity.String(), nil)
 	default:
 		message := "fails, but below --fail-on, excepted or in the baseline: " + count(len(findings), "finding")
-		c.Skipped = junitOutcomeOf(join(", ", message, reason), "", findings)
+		c.Skipped = j.outcome(join(", ", message, reason), "", findings)
 	}
 }
 
-// junitOutcomeOf tells of findings, one in a line.
-func junitOutcomeOf(message, kind string, findings []*Finding) *junitOutcome {
+// outcome tells of findings, one in a line.
+func (j *junitBuilder) outcome(message, kind string, findings []*Finding) *junitOutcome {
 	var b strings.Builder
 	for _, f := range findings {
-		b.WriteString(Printable(join("  ", f.Severity.String(), f.marked(), f.Location.String(), f.Remediation.Summary)))
+		b.WriteString(Printable(join("  ", f.Severity.String(), j.naming.marked(f), f.Location.String(), f.remedy())))
 		b.WriteByte('\n')
 	}
 	return &junitOutcome{Message: Printable(message), Type: kind, Text: b.String()}
@@ -159,7 +161,7 @@ func (j *junitBuilder) policies(findings []*Finding, failOn guide.Severity) {
 	}
 	for _, rule := range rules {
 		c := junitCase{Name: rule}
-		c.judge(0, "", byRule[rule], failOn)
+		j.judge(&c, 0, "", byRule[rule], failOn)
 		j.add("Your own policies", c)
 	}
 }

@@ -21,7 +21,7 @@ const (
 // read, what failed with its findings folded, what was not judged by reason. It
 // fits a comment; what does not fit is counted at the top.
 func writeMarkdown(w io.Writer, r *Report, _ Options) error {
-	unread := markdownUnread(r)
+	unread := markdownClusters(r) + markdownUnread(r)
 	tail := markdownExceptions(r) + markdownOpen(r)
 	rows, cut := markdownRows(r, markdownSize-markdownHead-len(unread)-len(tail))
 	_, err := io.WriteString(w, markdownCounts(r, cut)+unread+rows+tail)
@@ -39,6 +39,17 @@ func markdownCounts(r *Report, cut int) string {
 	fmt.Fprintf(&b, "| %d | %d | %d | %d | %d | %d |\n\n", s.Fail, s.Pass, s.Excepted, s.NotApplicable, s.NotEvaluated, s.Manual)
 	fmt.Fprintf(&b, "Findings: %s. Judged as Kubernetes %s.\n", s.Findings.tally(), markdownCode(r.KubernetesVersion))
 	return b.String()
+}
+
+// markdownClusters lists who looked at which clusters, and when.
+func markdownClusters(r *Report) string {
+	var items []string
+	for _, s := range r.Sources {
+		if s.Cluster != nil {
+			items = append(items, markdownCode(s.Cluster.Name)+": "+markdownText(about(s)))
+		}
+	}
+	return markdownItems("Clusters", items)
 }
 
 // markdownUnread lists what could not be read.
@@ -107,7 +118,7 @@ func markdownItems(heading string, items []string) string {
 // markdownRows writes what failed and what was excepted in at most size bytes,
 // worst first, and returns how many findings found no room.
 func markdownRows(r *Report, size int) (text string, cut int) {
-	m := markdownWriter{left: size}
+	m := markdownWriter{left: size, naming: r.naming()}
 	findings := worstFirst(r)
 	byRow := byRecommendation(findings)
 	var failed []Recommendation
@@ -145,9 +156,10 @@ func markdownRank(s Status) int {
 
 // A markdownWriter writes as long as there is room.
 type markdownWriter struct {
-	b    strings.Builder
-	left int
-	cut  int // findings that found no room
+	b      strings.Builder
+	left   int
+	cut    int // findings that found no room
+	naming naming
 }
 
 // put writes text whole or, when it does not fit, not at all.
@@ -178,8 +190,8 @@ func (m *markdownWriter) fold(title string, findings []*Finding) {
 		if s := f.standing(); s != "" {
 			what += " (" + s + ")"
 		}
-		if !m.put(fmt.Sprintf("| %s | %s | %s | %s | %s |\n", f.Severity, markdownCode(f.Object.String()), markdownText(what),
-			markdownCode(f.Location.String()), markdownText(f.Remediation.Summary))) {
+		if !m.put(fmt.Sprintf("| %s | %s | %s | %s | %s |\n", f.Severity, markdownCode(m.naming.object(f.Object)), markdownText(what),
+			markdownCode(f.Location.String()), markdownText(f.remedy()))) {
 			m.cut += len(findings) - n
 			break
 		}

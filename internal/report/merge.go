@@ -30,7 +30,9 @@ func Merge(reports []*Report) *Report {
 		m.Summary.Add(m.Recommendations[i].Status)
 	}
 	for _, r := range reports {
-		versions = append(versions, r.KubernetesVersion)
+		if !slices.Contains(versions, r.KubernetesVersion) && !r.silent() {
+			versions = append(versions, r.KubernetesVersion)
+		}
 		m.Sources = append(m.Sources, r.Sources...)
 		m.Findings = append(m.Findings, r.Findings...)
 		for _, g := range r.Gaps {
@@ -38,7 +40,7 @@ func Merge(reports []*Report) *Report {
 			m.Gaps = append(m.Gaps, g)
 		}
 	}
-	m.KubernetesVersion = strings.Join(slices.Compact(versions), ", ")
+	m.KubernetesVersion = cmp.Or(strings.Join(versions, ", "), first.KubernetesVersion)
 	m.Exceptions = mergeExceptions(reports)
 	slices.SortStableFunc(m.Findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(rows[a.Recommendation], rows[b.Recommendation]))
@@ -59,6 +61,12 @@ func (r *Report) cluster() string {
 		}
 	}
 	return ""
+}
+
+// silent reports whether a report is of a cluster that did not say which release it
+// runs: what it was judged as is no one's.
+func (r *Report) silent() bool {
+	return slices.ContainsFunc(r.Sources, func(s *evidence.Source) bool { return s.Cluster != nil && s.Cluster.Version == "" })
 }
 
 // order is that of the statuses, the worst first. What applies in one world is

@@ -98,6 +98,8 @@ type (
 		Value          string `json:"value,omitempty"`
 		ValuesKey      string `json:"valuesKey,omitempty"`
 		Remediation    string `json:"remediation,omitempty"`
+		Cluster        string `json:"cluster,omitempty"`
+		Manager        string `json:"manager,omitempty"`
 	}
 	sarifLocation struct {
 		Physical sarifPhysical  `json:"physicalLocation"`
@@ -241,29 +243,30 @@ func (r *Report) results(findings []*Finding, index map[string]int) []sarifResul
 	for _, f := range findings {
 		crowd[placeOf(f)]++
 	}
-	prints := unique{}
+	prints, n := unique{}, r.naming()
 	results := make([]sarifResult, 0, len(findings))
 	for _, f := range findings {
 		result := sarifResult{
 			RuleID: f.Rule, RuleIndex: index[f.Rule],
 			Level:   sarifLevelOf(f.Severity),
-			Message: sarifMessage{Text: sarifSafe(f.advice())},
+			Message: sarifMessage{Text: sarifSafe(n.advice(f))},
 			Locations: []sarifLocation{{
-				Physical: r.physical(f.Location.File, f.Location.Line, f.Location.Column),
-				Logical:  []sarifLogical{f.Object.logical()},
+				Physical: physical(r.file(f.Location.File, f.Object.Cluster), f.Location.Line, f.Location.Column),
+				Logical:  []sarifLogical{n.logical(f.Object)},
 			}},
 			PartialFingerprints: map[string]string{"gabionFindingId/v1": f.ID},
 			Suppressions:        f.suppressions(),
 			Properties: sarifResultProperty{
 				Severity: f.Severity.String(), SeverityReason: f.SeverityReason, Recommendation: f.Recommendation,
 				Path: f.Path, Value: shorten(f.shownValue(), sarifText), ValuesKey: f.Location.ValuesKey, Remediation: f.Remediation.Summary,
+				Cluster: f.Object.Cluster, Manager: f.Object.Manager,
 			},
 		}
 		// GitHub tracks alerts by this one alone, and its upload action fills it
 		// with a hash of the line's text, warning when it finds another. Where
 		// there is no line, or several findings of a rule share one, that hash
 		// is missing or would merge them.
-		if print := prints.name(f.ID); f.Location.Line <= 0 || crowd[placeOf(f)] > 1 {
+		if print := prints.name(n.id(f)); f.Location.Line <= 0 || crowd[placeOf(f)] > 1 {
 			result.PartialFingerprints["primaryLocationLineHash"] = print
 		}
 		if baseline {
@@ -286,10 +289,10 @@ type sarifPlace struct {
 func placeOf(f *Finding) sarifPlace { return sarifPlace{f.Rule, f.Location.File, f.Location.Line} }
 
 // advice is what is wrong and how to put it right, in one text.
-func (f *Finding) advice() string {
-	text := shorten(f.text(), sarifText)
-	if f.Remediation.Summary != "" {
-		text += ". To put it right: " + shorten(f.Remediation.Summary, sarifText)
+func (n naming) advice(f *Finding) string {
+	text := shorten(n.text(f), sarifText)
+	if remedy := f.remedy(); remedy != "" {
+		text += ". To put it right: " + shorten(remedy, sarifText)
 	}
 	return text
 }
@@ -316,17 +319,21 @@ func prefixed(prefix, s string) string {
 	return prefix + s
 }
 
-// logical names the object as a path: apps/v1/Deployment/shop/web/container/web.
-func (o Object) logical() sarifLogical {
+// logical names the object as a path: apps/v1/Deployment/shop/web/container/web,
+// in a fleet below its cluster.
+func (n naming) logical(o Object) sarifLogical {
 	name := join("/", o.APIVersion, o.Kind, o.Namespace, o.Name)
+	if n.fleet {
+		name = join("/", o.Cluster, name)
+	}
 	if o.Container != "" {
 		name += "/container/" + o.Container
 	}
 	return sarifLogical{Name: o.Name, FullyQualifiedName: name, Kind: "resource"}
 }
 
-func (r *Report) physical(file string, line, column int) sarifPhysical {
-	p := sarifPhysical{Artifact: sarifArtifactOf(r.file(Location{File: file}))}
+func physical(file string, line, column int) sarifPhysical {
+	p := sarifPhysical{Artifact: sarifArtifactOf(file)}
 	if line > 0 {
 		p.Region = &sarifRegion{StartLine: line, StartColumn: max(column, 0)}
 	}
@@ -363,17 +370,18 @@ func (r *Report) notifications(leftOut int) []sarifNotification {
 	if leftOut > 0 {
 		add("error", fmt.Sprintf("%s left out: a run may hold %d results. The worst are kept; the JSON report has all", count(leftOut, "finding"), sarifResults))
 	}
+	names := r.naming()
 	at := func(n *sarifNotification, i evidence.Issue) {
-		n.Locations = []sarifLocation{{Physical: r.physical(i.File, i.Line, i.Column)}}
+		n.Locations = []sarifLocation{{Physical: physical(r.file(i.File, ""), i.Line, i.Column)}}
 	}
 	for _, i := range r.unreadable() {
 		at(add("error", "could not be read: "+i.Reason), i)
 	}
 	for _, s := range r.Sources {
-		for _, i := range s.Opaque {
+		for _, i := range names.issues(s, s.Opaque) {
 			at(add("warning", "what this makes was not given: "+i.Reason), i)
 		}
-		for _, i := range s.Warnings {
+		for _, i := range names.issues(s, s.Warnings) {
 			at(add("warning", "while reading: "+i.Reason), i)
 		}
 	}

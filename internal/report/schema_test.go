@@ -157,6 +157,9 @@ func (s *schemaWalk) object(file string, node map[string]any, typ reflect.Type) 
 		left[name] = true
 	}
 	for i := range typ.NumField() {
+		if !typ.Field(i).IsExported() {
+			continue
+		}
 		name, options, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
 		delete(left, name)
 		where := file + ": " + typ.Name() + "." + name

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -19,9 +20,10 @@ const findingsShown = 4
 // section, each with value, place and what to do; what was not looked at is said
 // as loudly as what was; color adds nothing that the text does not say.
 type printer struct {
-	w    *bufio.Writer
-	o    Options
-	wide bool
+	w      *bufio.Writer
+	o      Options
+	wide   bool
+	naming naming
 }
 
 func writeTable(w io.Writer, r *Report, o Options) error {
@@ -66,6 +68,7 @@ func (p *printer) line(format string, args ...any) {
 }
 
 func (p *printer) report(r *Report) error {
+	p.naming = r.naming()
 	p.sources(r)
 	byRow := map[string][]*Finding{}
 	for i := range r.Findings {
@@ -102,20 +105,28 @@ func (p *printer) sources(r *Report) {
 
 // cluster prints who looked at which cluster, when, and at what of it.
 func (p *printer) cluster(s *evidence.Source) {
-	c := s.Cluster
-	text := fmt.Sprintf("cluster %s: %s", Printable(c.Name), count(s.Objects, "object"))
-	if len(c.Namespaces) > 0 {
-		text += " of namespace " + Printable(strings.Join(c.Namespaces, ", "))
-	}
+	text := fmt.Sprintf("cluster %s: %s", Printable(s.Cluster.Name), count(s.Objects, "object"))
 	if n := len(s.Errors); n > 0 {
-		text += p.paint(red, fmt.Sprintf(", %s could not be read", count(n, "list")))
-	}
-	who := ""
-	if c.User != "" {
-		who = "as " + Printable(c.User)
+		text += p.paint(red, fmt.Sprintf(", %d could not be read", n))
 	}
 	p.line("  %s", text)
-	p.line("    %s", p.paint(dim, join(", ", "Kubernetes "+Printable(c.Version), Printable(c.Server), who, c.CollectedAt.UTC().Format("2006-01-02 15:04 MST"))))
+	p.wrapped(4, about(s), dim)
+}
+
+// about says at what of a cluster somebody looked, where it is, who and when.
+func about(s *evidence.Source) string {
+	c := s.Cluster
+	scope, version, who := "", "", ""
+	if len(c.Namespaces) > 0 {
+		scope = "only namespace " + strings.Join(c.Namespaces, ", ") + " and what lives in none"
+	}
+	if c.Version != "" {
+		version = "Kubernetes " + c.Version
+	}
+	if c.User != "" {
+		who = "as " + c.User
+	}
+	return join(", ", scope, version, c.Server, who, c.CollectedAt.UTC().Format("2006-01-02 15:04 MST"))
 }
 
 // sections prints the rows that were judged, by section: failures with their
@@ -142,7 +153,16 @@ func (p *printer) row(rec Recommendation, findings []*Finding) {
 			tally = count(rec.Evaluated, "object")
 		}
 	}
-	p.line("  %s  %-8s %s  %s", p.status(rec.Status), Printable(rec.ID), Printable(rec.Title), p.paint(dim, join(", ", p.ranked(rec), tally)))
+	title, tally := fmt.Sprintf("%-8s %s", Printable(rec.ID), Printable(rec.Title)), join(", ", p.ranked(rec), tally)
+	if p.o.Width > 0 && 8+columns(title)+2+columns(tally) > p.width() {
+		p.line("  %s  %s", p.status(rec.Status), title)
+		p.wrapped(14, tally, dim)
+	} else {
+		p.line("  %s  %s  %s", p.status(rec.Status), title, p.paint(dim, tally))
+	}
+	if len(rec.Clusters) > 0 {
+		p.wrapped(14, answers(rec.Clusters), dim)
+	}
 	if rec.Reason != "" {
 		p.wrapped(14, rec.Reason, dim)
 	}
@@ -156,6 +176,19 @@ func (p *printer) row(rec Recommendation, findings []*Finding) {
 	if more := len(findings) - len(shown); more > 0 {
 		p.line("              %s", p.paint(dim, fmt.Sprintf("and %d more: -o wide shows all", more)))
 	}
+}
+
+// answers says how a row is in each of several clusters.
+func answers(clusters []ClusterAnswer) string {
+	var list []string
+	for _, c := range clusters {
+		text := cmp.Or(c.Cluster, "files") + ": " + string(c.Status)
+		if c.Evaluated > 0 {
+			text += fmt.Sprintf(", %d of %s", c.Failed, count(c.Evaluated, "object"))
+		}
+		list = append(list, text)
+	}
+	return strings.Join(list, "; ")
 }
 
 func (p *printer) ranked(rec Recommendation) string {
@@ -184,7 +217,7 @@ func (p *printer) finding(f *Finding, rowSeverity guide.Severity) {
 	if f.Baseline {
 		suffix += " (in the baseline)"
 	}
-	p.hanging("            "+mark+" ", 14, Printable(f.Object.String()+": "+f.Message+suffix))
+	p.hanging("            "+mark+" ", 14, Printable(p.naming.text(f)+suffix))
 	place := Printable(f.Location.String())
 	field := Printable(f.Path)
 	if f.Value != "" && !f.Sensitive && !p.wide {
@@ -206,7 +239,7 @@ func (p *printer) detail(f *Finding) {
 	if f.Location.ValuesKey != "" {
 		p.line("              %s", p.paint(dim, "decided by the value "+Printable(f.Location.ValuesKey)))
 	}
-	p.wrapped(14, "→ "+f.Remediation.Summary, blue)
+	p.wrapped(14, "→ "+f.remedy(), blue)
 	p.line("              %s", p.paint(dim, join("  ·  ", p.explain(f), "id "+Printable(f.ID))))
 }
 
@@ -313,10 +346,10 @@ func (p *printer) exceptions(r *Report) {
 func (p *printer) unreadable(r *Report) {
 	var errors, opaque, warnings, skipped []string
 	for _, s := range r.Sources {
-		errors = append(errors, texts(s.Errors)...)
-		opaque = append(opaque, texts(s.Opaque)...)
-		warnings = append(warnings, texts(s.Warnings)...)
-		skipped = append(skipped, texts(s.Skipped)...)
+		errors = append(errors, texts(p.naming.issues(s, s.Errors))...)
+		opaque = append(opaque, texts(p.naming.issues(s, s.Opaque))...)
+		warnings = append(warnings, texts(p.naming.issues(s, s.Warnings))...)
+		skipped = append(skipped, texts(p.naming.issues(s, s.Skipped))...)
 	}
 	p.list("Could not be read", red, errors)
 	p.list("Made elsewhere: what these objects create was not given", amber, opaque)
@@ -350,15 +383,15 @@ func (p *printer) list(title, color string, items []string) {
 
 func (p *printer) summary(r *Report) {
 	s, c := r.Summary, r.Summary.Findings
-	p.line("\n%s", p.paint(bold, fmt.Sprintf("%d recommendations: ", len(r.Recommendations)))+
-		join(", ", p.tally(s.Fail, "fail", red), p.tally(s.Pass, "pass", green), p.tally(s.Excepted, "excepted", amber),
-			p.tally(s.NotApplicable, "not applicable", ""), p.tally(s.NotEvaluated, "not evaluated", amber), p.tally(s.Manual, "manual", "")))
+	p.line("")
+	p.tallies(fmt.Sprintf("%d recommendations", len(r.Recommendations)),
+		tally{s.Fail, "fail", red}, tally{s.Pass, "pass", green}, tally{s.Excepted, "excepted", amber},
+		tally{s.NotApplicable, "not applicable", ""}, tally{s.NotEvaluated, "not evaluated", amber}, tally{s.Manual, "manual", ""})
 	findings := c.Critical + c.High + c.Medium + c.Low + c.Info
-	p.line("%s", p.paint(bold, count(findings, "finding")+": ")+
-		join(", ", p.tally(c.Critical, "critical", red), p.tally(c.High, "high", red), p.tally(c.Medium, "medium", amber),
-			p.tally(c.Low, "low", ""), p.tally(c.Info, "info", "")))
+	p.tallies(count(findings, "finding"), tally{c.Critical, "critical", red}, tally{c.High, "high", red},
+		tally{c.Medium, "medium", amber}, tally{c.Low, "low", ""}, tally{c.Info, "info", ""})
 	if len(r.Findings) > 0 {
-		p.line("%s", p.paint(dim, "Next: "+join("; ", p.explain(&r.Findings[0]), "every finding with its line: -o wide", "for a person: -o html=report.html")))
+		p.wrapped(0, "Next: "+join("; ", p.explain(&r.Findings[0]), "every finding with its line: -o wide", "for a person: -o html=report.html"), dim)
 	}
 }
 
@@ -370,14 +403,32 @@ func (p *printer) explain(f *Finding) string {
 			return ""
 		}
 	}
-	return "gabion explain " + Printable(f.Rule)
+	return cmp.Or(p.o.Program, "gabion") + " explain " + Printable(f.Rule)
 }
 
-func (p *printer) tally(n int, what, color string) string {
-	if n == 0 {
-		return ""
+// A tally is how many there are of something.
+type tally struct {
+	n           int
+	what, color string
+}
+
+// tallies prints those that are not zero, after what they are parts of, broken to
+// the terminal's width.
+func (p *printer) tallies(whole string, parts ...tally) {
+	line, used, sep := p.paint(bold, whole), columns(whole), ": "
+	for _, t := range parts {
+		if t.n == 0 {
+			continue
+		}
+		text := fmt.Sprintf("%d %s", t.n, t.what)
+		line += strings.TrimRight(sep, " ")
+		if used += len(sep) + len(text) + 1; p.o.Width > 0 && used > p.width() {
+			p.line("%s", line)
+			line, used = " ", 1+len(text)
+		}
+		line, sep = line+" "+p.paint(t.color, text), ", "
 	}
-	return p.paint(color, fmt.Sprintf("%d %s", n, what))
+	p.line("%s", line)
 }
 
 func (p *printer) severityColor(s guide.Severity) string {

@@ -166,7 +166,7 @@ const tokenPath = "/var/run/secrets/kubernetes.io/serviceaccount"
 // mounts. A volume that only looks like it stays, and so does one that the template
 // has or that is mounted elsewhere as well.
 func dropToken(pod, written *corev1.PodSpec) {
-	i := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return isToken(v, accountOf(pod)) })
+	i := tokenVolume(pod)
 	if i < 0 || hasVolume(written, pod.Volumes[i].Name) {
 		return
 	}
@@ -183,6 +183,14 @@ func dropToken(pod, written *corev1.PodSpec) {
 		c.VolumeMounts = slices.DeleteFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == name })
 	}
 }
+
+// tokenVolume is the index of the volume with the token, -1 for none.
+func tokenVolume(pod *corev1.PodSpec) int {
+	return slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return isToken(v, accountOf(pod)) })
+}
+
+// hasToken reports whether a pod has the token of its ServiceAccount mounted.
+func hasToken(pod *corev1.PodSpec) bool { return tokenVolume(pod) >= 0 }
 
 // isToken reports whether a volume is the one that the ServiceAccount plugin adds:
 // since 1.21 a projection of a token, the cluster's certificate and the namespace,

@@ -74,7 +74,14 @@ func NewBuilder(snap *evidence.Snapshot, c *evidence.Cluster) *Builder {
 // Gap adds what could not be seen.
 func (b *Builder) Gap(g evidence.Gap) {
 	b.snap.Gaps = append(b.snap.Gaps, g)
-	b.source.Errors = append(b.source.Errors, evidence.Issue{Reason: g.Reason})
+	if g.Declined {
+		return
+	}
+	issue := evidence.Issue{Reason: g.Reason}
+	if n := len(b.source.Errors); n > 0 && b.source.Errors[n-1] == issue {
+		return // one list that several facts are missing without
+	}
+	b.source.Errors = append(b.source.Errors, issue)
 	b.source.Documents++
 }
 
@@ -123,10 +130,13 @@ func (b *Builder) Add(o Object) error {
 
 // addPod adds a pod that nobody made who was listed so far.
 func (b *Builder) addPod(ref *evidence.Ref, pod *corev1.Pod, w *evidence.Workload) {
-	dropToken(w.Pod, &corev1.PodSpec{})
 	if !ended(pod) {
 		w.Running = 1
+		if hasToken(w.Pod) {
+			w.Tokens = 1
+		}
 	}
+	dropToken(w.Pod, &corev1.PodSpec{})
 	if gathers(pod) {
 		b.owners.gather(ref, pod, w)
 		return

@@ -152,11 +152,16 @@ func few(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 }
 
-// byElement puts the elements of a list to what tells them apart.
+// byElement puts the elements of a list to what tells them apart: their name, and
+// which of that name.
 func byElement(list reflect.Value) map[string]reflect.Value {
-	elements := map[string]reflect.Value{}
+	elements, seen := map[string]reflect.Value{}, map[string]int{}
 	for i := range list.Len() {
-		elements[elementName(list.Index(i))] = list.Index(i)
+		name := elementName(list.Index(i))
+		if seen[name]++; seen[name] > 1 {
+			name = fmt.Sprintf("%s (%d)", name, seen[name])
+		}
+		elements[name] = list.Index(i)
 	}
 	return elements
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -39,6 +41,8 @@ type maker struct {
 	revisionLabel, revision string
 	// claims are the names of the volumes that a StatefulSet's controller adds.
 	claims []string
+	// finished is set for a Job that runs no more.
+	finished bool
 	// below are the makers that it is the top of, in the order they came.
 	below []*maker
 }
@@ -83,6 +87,10 @@ func (m *maker) describe(typed any) {
 		}
 	case *appsv1.DaemonSet:
 		m.revisionLabel, m.revision = "pod-template-generation", v.Annotations[appsv1.DeprecatedTemplateGeneration]
+	case *batchv1.Job:
+		m.finished = slices.ContainsFunc(v.Status.Conditions, func(c batchv1.JobCondition) bool {
+			return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
+		})
 	}
 }
 
@@ -197,22 +205,35 @@ func (m *maker) superseded() bool {
 	return m.ref.Kind == "ReplicaSet" && m.controller != nil && t.Replicas != nil && *t.Replicas == 0 && t.running() == 0
 }
 
+// retired reports whether a maker below m makes no more pods: a Job that has finished, a
+// ReplicaSet that was left behind, what an operator has scaled to nothing, as Knative
+// does with each revision.
+func (m *maker) retired(below *maker) bool {
+	replicas := below.templates[0].Replicas
+	return below.finished || below.superseded() || m.custom && replicas != nil && *replicas == 0
+}
+
 // workloads are what is written in a top maker, each with what runs instead.
 func (m *maker) workloads() []*evidence.Workload {
 	runs := make([][]*evidence.Workload, len(m.templates))
 	for _, maker := range slices.Concat([]*maker{m}, m.below) {
 		for _, t := range maker.templates {
-			if t.running() == 0 {
+			if t.running() == 0 && (maker == m || m.retired(maker)) {
 				continue
 			}
 			i, same := m.match(t)
 			w := m.templates[i].Workload
+			if t.running() == 0 && !same {
+				t.prepare()
+				runs[i] = append(runs[i], t.variant(w, maker.ref.Kind+" "+maker.ref.Name))
+			}
 			w.Running += t.running()
+			w.Tokens += t.tokens()
 			if t.same.n > 0 && same {
 				w.Partial = "" // it is what runs
 			}
 			if t.same.n > 0 && !same {
-				runs[i] = append(runs[i], variant(w, &shape{name: t.same.name, n: t.same.n, pod: t.Pod, labels: t.labels}))
+				runs[i] = append(runs[i], t.variant(w, t.same.name))
 			}
 			for _, s := range t.others() {
 				v := variant(w, s)
@@ -229,13 +250,21 @@ func (m *maker) workloads() []*evidence.Workload {
 	return list
 }
 
-// variant is what runs instead of a workload as it is written.
+// variant is what runs instead of a workload as it is written, or will run by what
+// belongs to its object and has no pods now.
 func variant(w *evidence.Workload, s *shape) *evidence.Workload {
 	return &evidence.Workload{
 		PodPath: w.PodPath, MetaPath: w.MetaPath,
 		Pod: s.pod, PodLabels: s.labels, PodAnnotations: w.PodAnnotations,
-		Running: s.n, Instance: s.name, Template: w,
+		Running: s.n, Tokens: s.tokens, Instance: s.name, Template: w,
 	}
+}
+
+// variant is a template below a workload that is not as it.
+func (t *template) variant(w *evidence.Workload, instance string) *evidence.Workload {
+	v := variant(w, &shape{name: instance, n: t.same.n, tokens: t.same.tokens, pod: t.Pod, labels: t.labels})
+	v.PodAnnotations = t.PodAnnotations
+	return v
 }
 
 // explain says what of a pod is not as a template of its maker, in a workload that

@@ -29,8 +29,10 @@ type template struct {
 type shape struct {
 	// name is the first of the pods' names, so that it does not depend on the order
 	// in which they are read.
-	name   string
-	n      int
+	name string
+	n    int
+	// tokens are how many of them have the token of their ServiceAccount.
+	tokens int
 	pod    *corev1.PodSpec
 	labels map[string]string
 	// old is set when all of them are of an earlier revision of the template.
@@ -46,6 +48,7 @@ func (s *shape) join(other *shape) {
 	}
 	s.old = other.old && (s.old || s.n == 0)
 	s.n += other.n
+	s.tokens += other.tokens
 }
 
 // An id is the same for two pods when they differ in nothing that is looked at.
@@ -114,6 +117,15 @@ func (t *template) running() int {
 	return n
 }
 
+// tokens is how many of them have the token of their ServiceAccount.
+func (t *template) tokens() int {
+	n := t.same.tokens
+	for _, s := range t.shapes {
+		n += s.tokens
+	}
+	return n
+}
+
 // others are the shapes of pods that are not as the template says, by name.
 func (t *template) others() []*shape { return byName(t.shapes) }
 
@@ -157,15 +169,23 @@ func controllerOf(pod *corev1.Pod) *metav1.OwnerReference {
 	return metav1.GetControllerOf(pod)
 }
 
+// longestGrace is the grace, in seconds, within which a pod that is being deleted is
+// about to stop. Who deletes a pod may give it years.
+const longestGrace = 3600
+
 // ended reports whether a pod's containers run no more, or are about to stop.
 func ended(pod *corev1.Pod) bool {
-	return pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+	leaving := pod.DeletionTimestamp != nil && (pod.DeletionGracePeriodSeconds == nil || *pod.DeletionGracePeriodSeconds <= longestGrace)
+	return leaving || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
 // take counts pods that a maker made, and keeps their shape when they are not what
 // its template says.
 func (m *maker) take(s *shape) {
 	t := m.nearest(s)
+	if hasToken(s.pod) {
+		s.tokens = s.n
+	}
 	s.old = m.revision != "" && s.labels[m.revisionLabel] != m.revision
 	s.labels = withoutAdded(s.labels)
 	m.liken(s.pod, t)
@@ -286,7 +306,7 @@ func (o *owners) gather(ref *evidence.Ref, pod *corev1.Pod, w *evidence.Workload
 		o.order = append(o.order, c)
 	}
 	w.Ref, w.Pod.NodeName = ref, ""
-	s := &shape{name: ref.Name, n: w.Running, pod: w.Pod, labels: w.PodLabels, workload: w}
+	s := &shape{name: ref.Name, n: w.Running, tokens: w.Tokens, pod: w.Pod, labels: w.PodLabels, workload: w}
 	alike := identifyNameless(s.pod, withoutAdded(maps.Clone(s.labels)), s.name, &corev1.PodSpec{})
 	c.add(alike, s)
 }
@@ -334,7 +354,7 @@ func (c *crowd) workloads() (*evidence.Ref, []*evidence.Workload) {
 	var list []*evidence.Workload
 	for _, s := range shapes {
 		w := s.workload
-		w.Running = s.n
+		w.Running, w.Tokens = s.n, s.tokens
 		if s.name != ref.Name {
 			w.Instance = s.name
 		}

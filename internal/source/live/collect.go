@@ -52,6 +52,10 @@ type collection struct {
 	owning map[schema.GroupKind]bool
 }
 
+// ErrNoNamespace is within the error of Collect when a namespace that was asked for
+// is not there.
+var ErrNoNamespace = errors.New("does not exist")
+
 // Collect hands everything to a Sink: lists in an order that is always the same,
 // and what makes pods before the pods. What could not be seen is handed over as
 // gaps. It calls the Sink from one goroutine and ends with the context's error
@@ -69,7 +73,7 @@ func (c *Client) Collect(ctx context.Context, sink cluster.Sink) error {
 	}
 	co := &collection{Client: c, sink: sink, carrying: map[schema.GroupKind]bool{}, owning: map[schema.GroupKind]bool{}}
 	if c.options.NoSecrets {
-		sink.Gap(evidence.Gap{Fact: evidence.Secrets, Reason: "Secrets were not asked for (--no-secrets)"})
+		sink.Gap(evidence.Gap{Fact: evidence.Secrets, Reason: "Secrets were not asked for (--no-secrets)", Declined: true})
 	}
 	found, err := co.catalogue(ctx)
 	if err != nil {
@@ -202,7 +206,7 @@ type batch struct {
 }
 
 // list asks for lists, some at a time, and hands them over one after the other.
-// Each is at most two pages ahead of the Sink.
+// Each is at most three pages ahead of the Sink.
 func (co *collection) list(ctx context.Context, lists []listing) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -261,7 +265,7 @@ func (co *collection) drain(ctx context.Context, l listing, stream <-chan batch)
 		return ctx.Err()
 	}
 	if code(failed) == http.StatusNotFound && l.only != "" {
-		return fmt.Errorf("namespace %q does not exist in cluster %q", l.only, co.name)
+		return fmt.Errorf("namespace %q %w in cluster %q", l.only, ErrNoNamespace, co.name)
 	}
 	if reason := l.missing(failed, done.Objects); reason != "" {
 		done.Error = reason
@@ -350,53 +354,96 @@ func (co *collection) learn(text []byte) {
 	}
 }
 
-// pages reads a list and visits its pages until visit says no. A page that is too
-// large is asked for again with fewer objects.
+// pages reads a list and visits its pages until visit says no. The next page is on
+// its way while one is visited.
 func (c *Client) pages(ctx context.Context, l listing, visit func(page) bool) error {
-	r := l.request()
-	limit := pageSize
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pager := &pager{Client: c, listing: l, limit: pageSize}
 	if l.group == definitions {
-		limit = definitionsPage
+		pager.limit = definitionsPage
 	}
-	var body bytes.Buffer
-	token, resumed, objects := "", false, 0
-	for {
-		if l.only == "" {
-			r.query.Set("limit", strconv.Itoa(limit))
-			r.query.Set("continue", token)
-		}
-		_, err := c.get(ctx, r, &body)
-		if resume := expired(err); resume != "" && !resumed {
-			token, resumed = resume, true
-			continue
-		}
-		if errors.Is(err, errTooLarge) && limit > 1 {
-			limit = max(1, limit/8)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		p, err := l.parse(body.Bytes())
-		if err != nil {
-			return fmt.Errorf("the API server sent %w", err)
-		}
-		objects += len(p.items)
-		goOn := visit(p)
+	type answer struct {
+		page
+		body *bytes.Buffer
+		err  error
+	}
+	answers := make(chan answer, 1)
+	ask := func(token string, body *bytes.Buffer) {
+		p, err := pager.page(asking, token, body)
+		answers <- answer{p, body, err}
+	}
+	forget := func(body *bytes.Buffer) {
 		if l.secretType != "" {
 			clear(body.Bytes())
+		}
+	}
+	go ask("", new(bytes.Buffer))
+	spare := new(bytes.Buffer)
+	for token, objects := "", 0; ; {
+		a := <-answers
+		if a.err != nil {
+			return a.err
+		}
+		objects += len(a.items)
+		again := a.next == token
+		more := a.next != "" && !again && objects <= maxObjects
+		if more {
+			go ask(a.next, spare)
+		}
+		goOn := visit(a.page)
+		forget(a.body)
+		if !goOn && more {
+			cancel()
+			forget((<-answers).body)
 		}
 		switch {
 		case !goOn:
 			return ctx.Err()
-		case p.next == "":
+		case a.next == "":
 			return nil
-		case p.next == token:
+		case again:
 			return errors.New("the API server sends the same page again and again")
-		case objects > maxObjects:
+		case !more:
 			return fmt.Errorf("more than %d objects", maxObjects)
 		}
-		token, resumed = p.next, false
+		token, spare = a.next, a.body
+	}
+}
+
+// A pager reads the pages of a list, one at a time.
+type pager struct {
+	*Client
+	listing
+	limit int
+}
+
+// page reads the page at a token into body. One that is too large is asked for again
+// with fewer objects, and one that has expired by the token that the server offers.
+func (p *pager) page(ctx context.Context, token string, body *bytes.Buffer) (page, error) {
+	r := p.request()
+	for resumed := false; ; {
+		if p.only == "" {
+			r.query.Set("limit", strconv.Itoa(p.limit))
+			r.query.Set("continue", token)
+		}
+		_, err := p.get(ctx, r, body)
+		if resume := expired(err); resume != "" && !resumed {
+			token, resumed = resume, true
+			continue
+		}
+		if errors.Is(err, errTooLarge) && p.limit > 1 {
+			p.limit = max(1, p.limit/8)
+			continue
+		}
+		if err != nil {
+			return page{}, err
+		}
+		got, err := p.parse(body.Bytes())
+		if err != nil {
+			return page{}, fmt.Errorf("the API server sent %w", err)
+		}
+		return got, nil
 	}
 }
 

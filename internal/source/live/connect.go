@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/klog/v2"
+	"sigs.k8s.io/yaml"
 )
 
 // DefaultRequestTimeout bounds a request where the user does not say.
@@ -77,7 +78,7 @@ func Connect(o Options) (*Client, error) {
 		return http.ErrUseLastResponse
 	}}
 	if c.base, _, err = rest.DefaultServerUrlFor(c.config); err != nil {
-		return nil, fmt.Errorf("context %q: server %s", c.name, oneLine(err.Error(), maxReason))
+		return nil, fmt.Errorf("context %q: its server %q is not an address: %s", c.name, oneLine(c.config.Host, maxName), oneLine(err.Error(), maxReason))
 	}
 	c.base.User, c.base.RawQuery = nil, ""
 	return c, nil
@@ -157,9 +158,36 @@ func (o Options) load() (*clientcmdapi.Config, *clientcmd.ClientConfigLoadingRul
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil, fmt.Errorf("kubeconfig %q does not exist", o.Kubeconfig)
 	case err != nil:
-		return nil, nil, fmt.Errorf("read the kubeconfig: %s", oneLine(err.Error(), maxReason))
+		return nil, nil, explainFile(err, rules.GetLoadingPrecedence())
 	}
 	return file, rules, nil
+}
+
+// explainFile says which of several files is no kubeconfig, and what it is.
+func explainFile(err error, files []string) error {
+	for _, file := range files {
+		_, wrong := clientcmd.LoadFromFile(file)
+		if wrong == nil || errors.Is(wrong, fs.ErrNotExist) {
+			continue
+		}
+		text, unreadable := os.ReadFile(file)
+		var any map[string]any
+		syntax := yaml.Unmarshal(text, &any)
+		switch kind, _ := any["kind"].(string); {
+		case unreadable != nil:
+			return fmt.Errorf("read the kubeconfig: %s", oneLine(unreadable.Error(), maxReason))
+		case syntax != nil && strings.HasPrefix(syntax.Error(), "error converting YAML to JSON: "):
+			return fmt.Errorf("kubeconfig %q is not YAML: %s", file, oneLine(strings.TrimPrefix(syntax.Error(), "error converting YAML to JSON: "), maxReason))
+		case syntax != nil:
+			return fmt.Errorf("%q is not a kubeconfig", file)
+		case kind == "":
+			return fmt.Errorf("%q is not a kubeconfig: it has no kind", file)
+		case kind != "Config":
+			return fmt.Errorf("%q is not a kubeconfig: it is of kind %q, not Config", file, kind)
+		}
+		return fmt.Errorf("kubeconfig %q: %s", file, oneLine(wrong.Error(), maxReason))
+	}
+	return fmt.Errorf("read the kubeconfig: %s", oneLine(err.Error(), maxReason))
 }
 
 // who is who looks, as far as the credentials say.

@@ -43,12 +43,12 @@ func parsePage(body []byte, listKind string) (page, error) {
 	}
 	p := page{protobuf: true}
 	var meta metav1.ListMeta
-	err = eachField(envelope.raw, func(number uint64, value []byte) error {
-		switch number {
+	err = eachField(envelope.raw, func(f field) error {
+		switch f.number {
 		case 1:
-			return meta.Unmarshal(value)
+			return meta.Unmarshal(f.value)
 		case 2:
-			p.items = append(p.items, value)
+			p.items = append(p.items, f.value)
 		}
 		return nil
 	})
@@ -101,16 +101,16 @@ type envelope struct {
 
 func unwrap(text []byte) (envelope, error) {
 	var e envelope
-	err := eachField(text, func(number uint64, value []byte) error {
-		switch number {
+	err := eachField(text, func(f field) error {
+		switch f.number {
 		case 1:
 			var meta runtime.TypeMeta
-			if err := meta.Unmarshal(value); err != nil {
+			if err := meta.Unmarshal(f.value); err != nil {
 				return err
 			}
 			e.kind = meta.Kind
 		case 2:
-			e.raw = value
+			e.raw = f.value
 		}
 		return nil
 	})
@@ -119,13 +119,21 @@ func unwrap(text []byte) (envelope, error) {
 
 var errProtobuf = errors.New("broken protobuf")
 
+// A field is one of a protobuf message.
+type field struct {
+	number uint64
+	tag    []byte // as it is written
+	value  []byte
+}
+
 // eachField visits the fields of a protobuf message that have a length.
-func eachField(message []byte, visit func(number uint64, value []byte) error) error {
+func eachField(message []byte, visit func(field) error) error {
 	for len(message) > 0 {
 		tag, n := binary.Uvarint(message)
 		if n <= 0 {
 			return errProtobuf
 		}
+		f := field{number: tag >> 3, tag: message[:n]}
 		message = message[n:]
 		size := uint64(0)
 		switch tag & 7 {
@@ -150,13 +158,33 @@ func eachField(message []byte, visit func(number uint64, value []byte) error) er
 			return errProtobuf
 		}
 		if tag&7 == 2 {
-			if err := visit(tag>>3, message[:size]); err != nil {
+			f.value = message[:size]
+			if err := visit(f); err != nil {
 				return err
 			}
 		}
 		message = message[size:]
 	}
 	return nil
+}
+
+// unmanaged hides from a decoder who manages which field of an object, in its
+// protobuf: it is as much as the rest of many objects, and nobody reads it. The entries
+// get the number of a field that there is not.
+func unmanaged(item []byte) {
+	const metadata, managedFields = 1, 17
+	none := binary.AppendUvarint(nil, 1023<<3|2) // as long as the tag of managedFields
+	_ = eachField(item, func(f field) error {
+		if f.number != metadata {
+			return nil
+		}
+		return eachField(f.value, func(f field) error {
+			if f.number == managedFields && len(f.tag) == len(none) {
+				copy(f.tag, none)
+			}
+			return nil
+		})
+	})
 }
 
 // decode turns one object of a list into what a Sink takes.
@@ -211,6 +239,7 @@ func unmarshal(item []byte, protobuf bool, into any) error {
 		}
 		return nil
 	}
+	unmanaged(item)
 	message, ok := into.(interface{ Unmarshal([]byte) error })
 	if !ok || message.Unmarshal(item) != nil {
 		return errProtobuf

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -25,15 +26,49 @@ func (c *Client) explain(ctx context.Context, err error) error {
 		return errors.New(text)
 	}
 	dns, unknown := errors.AsType[*net.DNSError](err)
-	switch {
+	switch proxy := c.proxy(); {
+	case isLogin(err):
+		return c.explainLogin(err)
 	case errors.Is(err, errTimeout):
 		return fmt.Errorf("the API server %s did not answer within %s: is it reachable from here (VPN, proxy, firewall)? --request-timeout allows more", c.base, c.timeout)
+	case proxy != "":
+		return fmt.Errorf("cannot ask the API server %s through the proxy %s: %s: check proxy-url in the kubeconfig, HTTPS_PROXY and NO_PROXY (context %q)", c.base, proxy, plain(err), c.name)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("the API server %s refused the connection: is the cluster running, and is this its address? (context %q)", c.base, c.name)
 	case unknown && dns.IsNotFound:
 		return fmt.Errorf("the API server %s has an unknown name, %q: is this its address, and does it take a VPN? (context %q)", c.base, dns.Name, c.name)
 	}
 	return fmt.Errorf("cannot ask the API server %s: %s (context %q)", c.base, plain(err), c.name)
+}
+
+// proxy is the proxy on the way to the server, "" for none.
+func (c *Client) proxy() string {
+	choose := c.config.Proxy
+	if choose == nil {
+		choose = http.ProxyFromEnvironment
+	}
+	if u, err := choose(&http.Request{URL: c.base}); err == nil && u != nil {
+		return u.Redacted()
+	}
+	return ""
+}
+
+// login begins the errors of the program that the kubeconfig names for getting
+// credentials.
+const login = "getting credentials: exec: "
+
+func isLogin(err error) bool { return strings.Contains(err.Error(), login) }
+
+// explainLogin is for a program that gets credentials and has failed. What it had
+// to say has gone to the terminal.
+func (c *Client) explainLogin(err error) error {
+	_, why, _ := strings.Cut(err.Error(), login)
+	why, _, _ = strings.Cut(why, "\n") // general advice
+	advice := "install it or log in with it, or choose another --context"
+	if exec := c.config.ExecProvider; exec != nil && exec.InstallHint != "" && strings.HasSuffix(why, "not found") {
+		advice = oneLine(exec.InstallHint, maxReason)
+	}
+	return fmt.Errorf("context %q gets its credentials by a program, and that failed: %s: %s", c.name, oneLine(why, maxReason), advice)
 }
 
 func (c *Client) explainAnswer(answer *answerError) error {
@@ -49,13 +84,14 @@ func (c *Client) explainAnswer(answer *answerError) error {
 	case answer.code == http.StatusTooManyRequests || answer.code >= http.StatusInternalServerError:
 		return fmt.Errorf("the API server %s is not ready: %w; try again later", c.base, answer)
 	}
-	return fmt.Errorf("%s does not answer as an API server does (%w): is this its address? (context %q)", c.base, answer, c.name)
+	return fmt.Errorf("%s does not answer as an API server does (%s): is this its address? (context %q)",
+		c.base, strings.TrimPrefix(answer.Error(), "the API server answered "), c.name)
 }
 
 // explainCertificate is for faults of TLS, "" for others.
 func (c *Client) explainCertificate(err error) string {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return fmt.Sprintf("the certificate of the API server %s is not signed by the authority that context %q trusts: its certificate-authority is of another cluster, or something else answers", c.base, c.name)
+		return fmt.Sprintf("the certificate of the API server %s is not signed by the authority that context %q trusts: its certificate-authority is missing or of another cluster, or something else answers", c.base, c.name)
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		return fmt.Sprintf("the certificate of the API server %s is valid from %s to %s, which is not now: renew it, or set this machine's clock",

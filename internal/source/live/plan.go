@@ -104,7 +104,14 @@ func builtins() iter.Seq[resource] {
 	}
 }
 
+// plural is how a resource is called, by the rules of English that most names
+// follow; a connected server says how it really is.
 func plural(group, kind string) string {
+	for _, hiss := range []string{"x", "ch", "sh"} {
+		if strings.HasSuffix(kind, hiss) {
+			return strings.ToLower(kind) + "es"
+		}
+	}
 	name, _ := meta.UnsafeGuessKindToResource(schema.GroupVersionKind{Group: group, Version: "v1", Kind: kind})
 	return name.Resource
 }

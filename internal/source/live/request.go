@@ -176,7 +176,7 @@ func (c *Client) passing(err error) bool {
 	if _, dns := errors.AsType[*net.DNSError](err); dns {
 		return c.answered.Load()
 	}
-	return !isTLS(err)
+	return !isTLS(err) && !isLogin(err)
 }
 
 // attempt makes a request once.
