@@ -12,10 +12,10 @@ const (
 	// gcPercent is how much garbage may gather, in percent of what is kept, while
 	// memory is plenty.
 	gcPercent = 500
-	// These are the memory, in bytes, up to which that holds; three quarters of what
-	// is kept may always be garbage. A cluster is mostly larger than what anybody has
+	// These are the memory, in bytes, up to which that holds; half of what is
+	// kept may always be garbage. A cluster is mostly larger than what anybody has
 	// in files.
-	plentyForFiles    = 400 << 20
+	plentyForFiles    = 340 << 20
 	plentyForClusters = 600 << 20
 )
 
@@ -60,7 +60,7 @@ func raiseLimit(plenty int64) (stop func()) {
 				return
 			case <-tick:
 				metrics.Read(live)
-				debug.SetMemoryLimit(max(plenty, int64(live[0].Value.Uint64())/4*7))
+				debug.SetMemoryLimit(max(plenty, int64(live[0].Value.Uint64())/2*3))
 			}
 		}
 	}()

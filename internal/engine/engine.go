@@ -72,14 +72,16 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 		Sources:           snap.Sources,
 		Gaps:              slices.Concat([]evidence.Gap{}, snap.Gaps),
 	}
-	var lists []findings
+	var all []findings
 	for i, c := range checks {
 		rows[c.Recommendation].hear(c, &rulings[i], snap, o.Selector)
-		lists = append(lists, rulings[i].findings)
+		all = append(all, rulings[i].findings)
 	}
-	lists = append(lists, m.extra(o.Extra))
+	all = append(all, m.extra(o.Extra))
 	exceptions := o.Exceptions.use()
-	for _, fs := range lists {
+	var lists [][]report.Finding // without what they were made from, which may go
+	for _, fs := range all {
+		lists = append(lists, fs.list)
 		for i, ref := range fs.refs {
 			f := &fs.list[i]
 			f.Exception = exceptions.match(f, ref)
@@ -93,7 +95,7 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 		rep.Recommendations = append(rep.Recommendations, answer)
 		rep.Summary.Add(answer.Status)
 	}
-	if rep.Findings, err = m.sorted(ctx, lists); err != nil {
+	if rep.Findings, err = sorted(ctx, lists); err != nil {
 		return nil, err
 	}
 	for i := range rep.Findings {

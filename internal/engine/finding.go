@@ -17,7 +17,6 @@ import (
 
 // A maker makes findings of problems. It is for use by several checks at a time.
 type maker struct {
-	rows       map[string]int // place of a recommendation in the ledger
 	rank       map[string]guide.Severity
 	severities *severityContext
 	managers   []string // of live objects, by Ref.ID
@@ -26,11 +25,11 @@ type maker struct {
 
 func newMaker(scan *check.Scan, selector func(*evidence.Ref) bool) *maker {
 	m := &maker{
-		rows: map[string]int{}, rank: map[string]guide.Severity{},
+		rank:       map[string]guide.Severity{},
 		severities: newSeverityContext(scan), managers: make([]string, len(scan.Objects)), selector: selector,
 	}
-	for i, rec := range guide.All() {
-		m.rows[rec.ID], m.rank[rec.ID] = i+1, rec.Severity
+	for _, rec := range guide.All() {
+		m.rank[rec.ID] = rec.Severity
 	}
 	for i, ref := range scan.Objects {
 		if isLive(ref) {
@@ -141,7 +140,7 @@ func (m *maker) object(ref *evidence.Ref, container string) report.Object {
 // A rank is where a finding stands among those of other ranks.
 type rank struct {
 	severity guide.Severity
-	row      int
+	row      int // place of the recommendation in the ledger
 	rule     string
 }
 
@@ -167,12 +166,16 @@ func byPlace(a, b *report.Finding) int {
 }
 
 // sorted puts the findings of all lists into one, by rank and place.
-func (m *maker) sorted(ctx context.Context, lists []findings) ([]report.Finding, error) {
+func sorted(ctx context.Context, lists [][]report.Finding) ([]report.Finding, error) {
+	rows := map[string]int{}
+	for i, rec := range guide.All() {
+		rows[rec.ID] = i + 1
+	}
 	ranked := map[rank][]*report.Finding{}
-	for _, fs := range lists {
-		for i := range fs.list {
-			f := &fs.list[i]
-			r := rank{f.Severity, m.rows[f.Recommendation], f.Rule}
+	for _, list := range lists {
+		for i := range list {
+			f := &list[i]
+			r := rank{f.Severity, rows[f.Recommendation], f.Rule}
 			ranked[r] = append(ranked[r], f)
 		}
 	}

@@ -20,18 +20,21 @@ func TestSorted(t *testing.T) {
 	for i := range 50 {
 		snap.Add(&evidence.Ref{APIVersion: "v1", Kind: "Pod", Name: fmt.Sprintf("p%02d", 49-i)}, nil)
 	}
+	place := func(f report.Finding) int {
+		return slices.IndexFunc(guide.All(), func(rec guide.Recommendation) bool { return rec.ID == f.Recommendation })
+	}
 	m := newMaker(check.NewScan(snap, check.Settings{}), nil)
 	for _, n := range []int{0, 1, 2, 1000} {
-		lists := []findings{m.room(0), m.room(n), m.room(0)}
+		of := []findings{m.room(0), m.room(n), m.room(0)}
 		want := make([]string, n)
 		for i := range n {
 			rule := fmt.Sprintf("r%d", rand.IntN(3))
 			row := []string{"POD-05", "POD-06", ""}[rand.IntN(3)]
-			f := &lists[rand.IntN(len(lists))]
+			f := &of[rand.IntN(len(of))]
 			f.add(rule, row, guide.Severity(rand.IntN(5)+1), "", snap.Objects[rand.IntN(len(snap.Objects))], &check.Problem{Message: fmt.Sprint(i)})
 			want[i] = fmt.Sprint(i)
 		}
-		list, err := m.sorted(t.Context(), lists)
+		list, err := sorted(t.Context(), [][]report.Finding{of[0].list, of[1].list, of[2].list})
 		if err != nil || list == nil {
 			t.Fatal(list, err)
 		}
@@ -46,7 +49,7 @@ func TestSorted(t *testing.T) {
 		}
 		if !slices.IsSortedFunc(list, func(a, b report.Finding) int {
 			return cmp.Or(
-				cmp.Compare(b.Severity, a.Severity), cmp.Compare(m.rows[a.Recommendation], m.rows[b.Recommendation]),
+				cmp.Compare(b.Severity, a.Severity), cmp.Compare(place(a), place(b)),
 				cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Object.Name, b.Object.Name))
 		}) {
 			t.Errorf("%d findings are not in order", n)

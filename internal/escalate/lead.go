@@ -3,6 +3,7 @@ package escalate
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/rbac"
@@ -29,7 +30,7 @@ func (r *rights) leads(p *place, v *state, lax bool) (lead, bool) {
 		}
 		l, ok = r.toAccount(p, v)
 		l.ns = v.namespace
-	case aUser, aGroup:
+	case aUser, aGroup, aKubelet:
 		l, ok = r.toIdentity(p, v)
 	case anyNode, someNode:
 		l, ok = r.toNode(p, v.kind == anyNode, lax)
@@ -156,6 +157,9 @@ func (r *rights) onNode(p *place, v *state) (lead, bool) {
 		if p.name == "" {
 			return lead{why: fmt.Sprintf("a node that runs a pod of %s gets tokens of its ServiceAccount", wl.Ref)}, true
 		}
+		if wl.Pod.NodeName == p.name {
+			return lead{why: fmt.Sprintf("a pod of %s runs on node %s, which gets tokens of its ServiceAccount", wl.Ref, p.name)}, true
+		}
 		if r.everyNode(wl) {
 			return lead{why: fmt.Sprintf("a pod of %s runs on every node, which gets tokens of its ServiceAccount", wl.Ref)}, true
 		}
@@ -183,6 +187,10 @@ func (r *rights) operated(p *place, v *state) (lead, bool) {
 
 func (r *rights) toIdentity(p *place, v *state) (lead, bool) {
 	node := v.kind == aGroup && v.name == nodesGroup
+	if p.kubelet || v.kind == aKubelet {
+		return lead{why: "requests may say that they come from a kubelet, by its user and the group " + nodesGroup},
+			p.kubelet && (v.kind == aKubelet && p.name == v.name || node && p.name == "")
+	}
 	switch p.technique {
 	case impersonate:
 		if p.name != "" && p.name != v.name {
@@ -231,6 +239,8 @@ func (r *rights) toNode(p *place, chosen, lax bool) (lead, bool) {
 		return r.relabeled(p, chosen)
 	case liftPolicy:
 		return r.lifted(p, chosen)
+	case newNamespace:
+		return r.founded(chosen)
 	case execPod, attachPod, patchPod, nodeProxy:
 		return r.throughEscape(p, chosen, lax)
 	case debugPod:
@@ -282,6 +292,19 @@ func (r *rights) relabeled(p *place, chosen bool) (lead, bool) {
 		}
 	}
 	return lead{}, false
+}
+
+// founded judges a pod in a namespace that is not there yet.
+func (r *rights) founded(chosen bool) (lead, bool) {
+	ns := "new"
+	for slices.Contains(r.namespaces, ns) {
+		ns += "-new"
+	}
+	l := lead{why: "a new namespace has no label that enforces a Pod Security level, only a default of the API server, which cannot be seen, and a privileged pod there is root on any node" + r.doubts(ns)}
+	if list := r.policies.refuse(ns); len(list) > 0 {
+		l.closed = fmt.Sprintf("ValidatingAdmissionPolicy %s in a new namespace", strings.Join(list, ", "))
+	}
+	return l, chosen
 }
 
 // lifted finds a namespace that nothing but one policy guards.

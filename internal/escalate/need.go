@@ -64,6 +64,8 @@ const (
 	relabelNamespaces
 	liftPolicies
 	liftPolicyBindings
+	createClusterRoles
+	createNamespaces
 	writeArgoApplications
 	writeFluxKustomizations
 	writeFluxReleases
@@ -160,6 +162,8 @@ func requirements(v evidence.Version) *[needs]requirement {
 		relabelNamespaces:            {verbs: []string{"patch", "update"}, resources: only("namespaces"), named: true},
 		liftPolicies:                 {verbs: []string{"delete", "patch", "update"}, group: admissionGroup, resources: only("validatingadmissionpolicies"), wide: true, named: true},
 		liftPolicyBindings:           {verbs: []string{"delete", "patch", "update"}, group: admissionGroup, resources: only("validatingadmissionpolicybindings"), wide: true, named: true},
+		createClusterRoles:           {verbs: create, group: rbacGroup, resources: only("clusterroles"), wide: true},
+		createNamespaces:             {verbs: create, resources: only("namespaces"), wide: true},
 		writeArgoApplications:        {verbs: write, group: "argoproj.io", resources: []string{"applications"}, named: true},
 		writeFluxKustomizations:      {verbs: write, group: "kustomize.toolkit.fluxcd.io", resources: only("kustomizations"), named: true},
 		writeFluxReleases:            {verbs: write, group: "helm.toolkit.fluxcd.io", resources: only("helmreleases"), named: true},

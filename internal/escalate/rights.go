@@ -3,8 +3,10 @@ package escalate
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"math/bits"
 	"slices"
+	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
@@ -83,6 +85,7 @@ const (
 	allRights
 	secretsOf // all Secrets of a namespace
 	boundTo   // the rights of a role
+	aKubelet  // a kubelet's user, in the group of kubelets
 	aStart
 )
 
@@ -98,6 +101,9 @@ type placeKey struct {
 	need      need
 	// ns is where, "" for everywhere; name is the object, "" for any.
 	ns, name string
+	// kubelet is set where the name is that of a kubelet's user, "" for any, and comes
+	// with the group of kubelets: by its name alone nobody is one.
+	kubelet bool
 	// as are the rights that the technique gives, nil when it leads to states.
 	as *state
 }
@@ -141,6 +147,9 @@ const mostBindable = 1 << 14
 // be bound very often.
 const mostNamed = 1 << 18
 
+// mostKubelets bounds the kubelets that rules name and that are followed.
+const mostKubelets = 1 << 10
+
 func newRights(w *world, index *rbac.Index) *rights {
 	r := &rights{
 		world: w, index: index, reqs: requirements(w.version),
@@ -159,19 +168,33 @@ func newRights(w *world, index *rbac.Index) *rights {
 
 func (r *rights) addPrincipals() {
 	for _, b := range r.snap.Bindings {
+		role := r.index.Role(b)
 		for _, s := range b.Subjects {
-			switch s.Kind {
-			case rbacv1.UserKind:
-				r.addPrincipal(principalKey{false, s.Name})
-			case rbacv1.GroupKind:
-				r.addPrincipal(principalKey{true, s.Name})
-			case rbacv1.ServiceAccountKind:
-				if ns := cmp.Or(s.Namespace, b.Namespace); ns != "" {
-					r.addPrincipal(principalKey{false, rbac.ServiceAccount(ns, s.Name).User})
-				}
+			key, ok := principalOf(b, s)
+			if !ok {
+				continue
+			}
+			r.addPrincipal(key)
+			if role != nil && len(role.Rules) == 0 {
+				// It grants nothing, but may come to.
+				p := r.principals[key]
+				p.bindings = append(p.bindings, boundRole{role, b.Namespace})
 			}
 		}
 	}
+}
+
+func principalOf(b *evidence.Binding, s rbacv1.Subject) (principalKey, bool) {
+	switch s.Kind {
+	case rbacv1.UserKind:
+		return principalKey{false, s.Name}, true
+	case rbacv1.GroupKind:
+		return principalKey{true, s.Name}, true
+	case rbacv1.ServiceAccountKind:
+		ns := cmp.Or(s.Namespace, b.Namespace)
+		return principalKey{false, rbac.ServiceAccount(ns, s.Name).User}, ns != ""
+	}
+	return principalKey{}, false
 }
 
 func (r *rights) addPrincipal(key principalKey) {
@@ -334,7 +357,11 @@ func (r *rights) subject(kind stateKind, who rbac.Subject) *state {
 		s.own = append(s.own, edge{place: r.place(placeKey{technique: bound, as: r.all()})})
 	}
 	if slices.Contains(who.Groups, nodesGroup) {
-		s.own = append(s.own, r.nodeTokens(who.User == ""))
+		if who.User == "" {
+			s.own = append(s.own, r.nodeTokens(""))
+		} else if node, ok := strings.CutPrefix(who.User, nodePrefix); ok && node != "" {
+			s.own = append(s.own, r.nodeTokens(node))
+		}
 	}
 	return s
 }
@@ -376,26 +403,49 @@ func (r *rights) addStates() {
 		}
 	}
 	r.addState(r.subject(aGroup, groupSubject(nodesGroup)))
-	chosen := &state{kind: anyNode, name: string(Node), own: []edge{r.nodeTokens(true)}}
+	r.addKubelets()
+	chosen := &state{kind: anyNode, name: string(Node), own: []edge{r.nodeTokens("")}}
 	if r.controlPlane != "" {
 		chosen.own = append(chosen.own, edge{place: r.place(placeKey{technique: controlPlaneNode, as: r.all()})})
 	}
 	r.addState(chosen)
-	r.addState(&state{kind: someNode, name: string(Node), own: []edge{r.nodeTokens(false)}})
+	r.addState(&state{kind: someNode, name: string(Node), own: []edge{r.nodeTokens(oneNode)}})
 	r.addState(&state{kind: allRights, name: string(ClusterAdmin)})
 }
 
-// nodeTokens leads to who runs on a node: any one, if it can be chosen.
-func (r *rights) nodeTokens(chosen bool) edge {
-	key := placeKey{technique: nodeTokens}
-	if !chosen {
-		key.name = oneNode
+// addKubelets makes the states of kubelets that rules name.
+func (r *rights) addKubelets() {
+	names := map[string]bool{}
+	for _, role := range r.snap.ClusterRoles {
+		for i := range role.Value.Rules {
+			rule := &role.Value.Rules[i]
+			if _, ok := r.reqs[impersonateUsers].meets(impersonateUsers, rule); !ok {
+				continue
+			}
+			for _, name := range rule.ResourceNames {
+				if node, ok := strings.CutPrefix(name, nodePrefix); ok && r.isNode(node) {
+					names[name] = true
+				}
+			}
+		}
 	}
-	return edge{place: r.place(key)}
+	for i, name := range slices.Sorted(maps.Keys(names)) {
+		if i == mostKubelets {
+			r.full = true
+			return
+		}
+		r.addState(r.subject(aKubelet, rbac.Subject{User: name, Groups: []string{nodesGroup, rbac.Authenticated}}))
+	}
 }
 
-// oneNode is the name of the place of who is on a node that cannot be chosen.
-const oneNode = "one"
+// nodeTokens leads to who runs on a node: any one, if the name is "".
+func (r *rights) nodeTokens(node string) edge {
+	return edge{place: r.place(placeKey{technique: nodeTokens, name: node})}
+}
+
+// oneNode is the name of the place of who is on a node that cannot be chosen. It is
+// no name that a node can have.
+const oneNode = "*"
 
 func (r *rights) addState(s *state) {
 	s.id = len(r.states)
@@ -621,7 +671,17 @@ func bindingID(u use) int {
 // first give rights.
 func comparePlaces(a, b *place) int {
 	return cmp.Or(cmp.Compare(nameOf(a.as), nameOf(b.as)), cmp.Compare(a.technique, b.technique), cmp.Compare(a.need, b.need), cmp.Compare(a.ns, b.ns),
-		cmp.Compare(a.name, b.name))
+		cmp.Compare(a.name, b.name), compareBools(a.kubelet, b.kubelet))
+}
+
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 func nameOf(s *state) string {

@@ -272,7 +272,7 @@ func given(e edge) string {
 	case bound:
 		return "members of " + rbac.Masters + " may do everything"
 	case escalateRole:
-		return "a role that it is bound to can get any right" + scoped(e.place.ns)
+		return "a role that it is bound to, or another that such a role collects, can get any right" + scoped(e.place.ns)
 	case impersonate:
 		return "requests may say that they come from a member of " + rbac.Masters
 	case mutatingWebhook, mutatingPolicy:

@@ -35,6 +35,7 @@ const (
 	hostPathVolume
 	relabelNamespace
 	liftPolicy
+	newNamespace
 	mutatingWebhook
 	mutatingPolicy
 	validatingWebhook
@@ -54,11 +55,11 @@ var table = [techniques]Technique{
 	createToken: {"create-token", "asking for a token",
 		"`create` on `serviceaccounts/token` returns a token of the ServiceAccount."},
 	impersonate: {"impersonate", "impersonation",
-		"`impersonate` on `users`, `groups` or `serviceaccounts`. A group can be taken on only together with some user or ServiceAccount; whoever may take on `system:masters` may do everything. The verbs of constrained impersonation (KEP-5284) are not followed, request by request: where a role has them, the answer says that it is not whole."},
+		"`impersonate` on `users`, `groups` or `serviceaccounts`. A group can be taken on only together with some user or ServiceAccount; whoever may take on `system:masters` may do everything. The user of a kubelet, `system:node:` and its node, together with the group `system:nodes`, is that kubelet; one without the other is not. The verbs of constrained impersonation (KEP-5284) are not followed, request by request: where a role has them, the answer says that it is not whole."},
 	bindRole: {"bind", "binding a role",
 		"`bind` on a role lifts the rule that nobody may bind rights that they do not have; with `create`, `update` or `patch` on bindings the subject gives itself the role."},
 	escalateRole: {"escalate", "adding rights to a role",
-		"`escalate` on a role lifts the rule that nobody may write a role with rights that they do not have; with `update` or `patch` on a role that the subject is bound to it gives itself any right where that binding holds."},
+		"`escalate` on a role lifts the rule that nobody may write a role with rights that they do not have; with `update` or `patch` on a role that the subject is bound to it gives itself any right where that binding holds. Where the role collects others by their labels, as `view`, `edit` and `admin` do, it is enough to `create` a ClusterRole with such a label, or to change one that is there."},
 	createPod: {"create-pods", "creating a pod",
 		"`create` on `pods`: the pod runs as any ServiceAccount of the namespace and mounts any of its Secrets. A privileged one is root on any node, unless the namespace enforces a Pod Security level."},
 	controllerTemplate: {"controller-templates", "changing the template of a controller",
@@ -87,6 +88,8 @@ var table = [techniques]Technique{
 		"`update` or `patch` on the namespace takes its label `pod-security.kubernetes.io/enforce` away; then the subject creates a privileged pod there. A RoleBinding in the namespace is enough for both."},
 	liftPolicy: {"lift-policy", "lifting an admission policy",
 		"`delete`, `update` or `patch` on the ValidatingAdmissionPolicy that refuses privileged pods, or on its binding; then the subject creates one."},
+	newNamespace: {"new-namespace", "creating a namespace",
+		"`create` on `namespaces`, and `create` on pods, or on what has pods created, in the whole cluster: a namespace without labels enforces no Pod Security level, so that the subject creates a privileged pod there when every other namespace refuses it."},
 	mutatingWebhook: {"mutating-webhook", "changing objects on their way in",
 		"`create` on `mutatingwebhookconfigurations`, or `update` or `patch` of one: what anybody writes then passes through a server of the subject's choice. It adds itself to the next binding that somebody with the rights writes, or a container to the next pod."},
 	mutatingPolicy: {"mutating-policy", "changing objects on their way in by a policy",

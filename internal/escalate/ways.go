@@ -3,6 +3,9 @@ package escalate
 import (
 	"cmp"
 	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/rbac"
@@ -113,6 +116,7 @@ func (r *rights) joint(s *state, single []edge) (edges []edge) {
 	r.volumes(s, add)
 	r.relabel(s, add)
 	r.lift(s, add)
+	r.found(s, add)
 	r.steer(s, single, add)
 	return edges
 }
@@ -142,6 +146,19 @@ func (r *rights) impersonateGroups(s *state, add adder) {
 		if g.name == "" || g.name == rbac.Masters {
 			key.name, key.as = rbac.Masters, r.all()
 			add(key, use{g, "", rbac.Masters}, users[0].used())
+		}
+		if g.name == "" || g.name == nodesGroup {
+			r.impersonateKubelets(s, g, add)
+		}
+	}
+}
+
+// impersonateKubelets takes the user of a kubelet and the group: the API server
+// takes nobody for a kubelet who has only one of them.
+func (r *rights) impersonateKubelets(s *state, group *grant, add adder) {
+	for _, u := range s.grants(impersonateUsers) {
+		if u.name == "" || strings.HasPrefix(u.name, nodePrefix) {
+			add(placeKey{technique: impersonate, need: impersonateGroups, name: u.name, kubelet: true}, use{group, "", nodesGroup}, u.used())
 		}
 	}
 }
@@ -217,25 +234,65 @@ func (r *rights) escalate(s *state, add adder) {
 	if s.mask()&escalateMask == 0 {
 		return
 	}
+	part := r.writePart(s)
 	for _, p := range s.principals {
 		for _, b := range p.bindings {
-			change, raise, ns := changeClusterRoles, escalateClusterRoles, ""
-			if b.role.Kind == "Role" {
-				change, raise, ns = changeRoles, escalateRoles, b.role.Namespace
+			uses := r.rewrite(s, b.role)
+			if uses == nil && r.collects(b.role) {
+				uses = part
 			}
-			c, ok := s.may(change, ns, b.role.Name)
-			if !ok {
-				continue
-			}
-			e, ok := s.may(raise, ns, b.role.Name)
-			if !ok {
+			if uses == nil {
 				continue
 			}
 			if as := r.role("ClusterRole", "", "cluster-admin", b.scope); as != nil {
-				add(placeKey{technique: escalateRole, need: raise, ns: b.scope, as: as}, e, c)
+				add(placeKey{technique: escalateRole, need: uses[0].need, ns: b.scope, as: as}, uses...)
 			}
 		}
 	}
+}
+
+// rewrite takes the rights to give a role any rule, nil without them.
+func (r *rights) rewrite(s *state, role *rbac.Role) []use {
+	change, raise, ns := changeClusterRoles, escalateClusterRoles, ""
+	if role.Kind == "Role" {
+		change, raise, ns = changeRoles, escalateRoles, role.Namespace
+	}
+	c, ok := s.may(change, ns, role.Name)
+	if !ok {
+		return nil
+	}
+	e, ok := s.may(raise, ns, role.Name)
+	if !ok {
+		return nil
+	}
+	return []use{e, c}
+}
+
+// writePart takes the rights to write some ClusterRole, with any rule and any label,
+// that aggregated ones then collect: a new one, or one that is there. It is nil
+// without them. That a new one has no name yet when escalate is asked about makes a
+// rule with resourceNames worth nothing for it.
+func (r *rights) writePart(s *state) []use {
+	if e, ok := s.may(escalateClusterRoles, "", ""); ok {
+		if c, ok := s.may(createClusterRoles, "", ""); ok {
+			return []use{e, c}
+		}
+	}
+	for _, g := range append(s.grants(escalateClusterRoles), s.grants(changeClusterRoles)...) {
+		if g.name == "" {
+			continue
+		}
+		if role := r.clusterRole(g.name); role != nil {
+			if uses := r.rewrite(s, role); uses != nil {
+				return uses
+			}
+		}
+	}
+	return nil
+}
+
+func (r *rights) clusterRole(name string) *rbac.Role {
+	return r.index.Role(&evidence.Binding{Ref: &evidence.Ref{}, RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: name}})
 }
 
 // The signers of certificates that the API server takes for identities.
@@ -337,6 +394,20 @@ func (r *rights) lift(s *state, add adder) {
 				name := policy.name
 				add(placeKey{technique: liftPolicy, need: lifts, ns: pod.ns, name: name}, use{policy.grant, "", name}, pod)
 			}
+		}
+	}
+}
+
+// found takes the rights to make a namespace and pods in it.
+func (r *rights) found(s *state, add adder) {
+	create, ok := s.may(createNamespaces, "", "")
+	if !ok {
+		return
+	}
+	for _, n := range podNeeds {
+		if pod, ok := s.may(n, "", ""); ok {
+			add(placeKey{technique: newNamespace, need: createNamespaces}, create, pod)
+			return
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	standards "k8s.io/pod-security-admission/policy"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/rbac"
 )
 
 // An account names a ServiceAccount.
@@ -50,6 +51,8 @@ type world struct {
 	webhooks     podWebhooks
 	policies     *podPolicies
 	has          map[string]bool               // kinds of admission objects that there are
+	nodes        map[string]bool               // empty when none are seen
+	aggregated   map[string]bool               // ClusterRoles that are seen, and whether they collect others
 	judge        func() standards.Evaluator    // nil for a version that the standards do not know
 	below        map[*evidence.Workload]string // known answers of frozen
 }
@@ -63,7 +66,7 @@ func newWorld(snap *evidence.Snapshot, version evidence.Version) *world {
 		running: map[string][]*evidence.Workload{}, runAs: map[account][]*evidence.Workload{},
 		noToken: map[account]bool{}, templates: map[template][]string{}, tokens: map[account][]string{},
 		judge: sync.OnceValue(func() standards.Evaluator { return newJudge(version) }), below: map[*evidence.Workload]string{},
-		escapes: map[*evidence.Workload]string{}, has: map[string]bool{}, applied: map[need][]*evidence.Ref{}, masters: map[string]bool{}, roles: map[string][]*evidence.Ref{},
+		escapes: map[*evidence.Workload]string{}, has: map[string]bool{}, applied: map[need][]*evidence.Ref{}, masters: map[string]bool{}, nodes: map[string]bool{}, aggregated: map[string]bool{}, roles: map[string][]*evidence.Ref{},
 	}
 	namespaces, accounts := map[string]bool{}, map[account]bool{}
 	for _, ns := range snap.Namespaces {
@@ -97,6 +100,10 @@ func newWorld(snap *evidence.Snapshot, version evidence.Version) *world {
 	slices.SortFunc(w.accounts, compareAccounts)
 	for _, role := range snap.Roles {
 		w.roles[role.Namespace] = append(w.roles[role.Namespace], role.Ref)
+	}
+	for _, role := range snap.ClusterRoles {
+		rule := role.Value.AggregationRule
+		w.aggregated[role.Name] = w.aggregated[role.Name] || rule != nil && len(rule.ClusterRoleSelectors) > 0
 	}
 	w.addSecrets()
 	w.addNodes()
@@ -149,6 +156,7 @@ var controlPlaneLabels = []string{"node-role.kubernetes.io/control-plane", "node
 
 func (w *world) addNodes() {
 	for _, n := range w.snap.Nodes {
+		w.nodes[n.Name] = true
 		for _, label := range controlPlaneLabels {
 			if _, ok := n.Labels[label]; ok {
 				w.controlPlane = n.Ref.String()
@@ -170,6 +178,22 @@ func (w *world) addAdmission() {
 		}
 	}
 	w.webhooks, w.policies = newPodWebhooks(w.snap), newPodPolicies(w.snap)
+}
+
+// collects reports whether a role takes the rules of others by their labels.
+func (w *world) collects(role *rbac.Role) bool {
+	if role.Kind != "ClusterRole" {
+		return false
+	}
+	if collects, seen := w.aggregated[role.Name]; seen {
+		return collects
+	}
+	return role.BuiltIn && slices.Contains([]string{"admin", "edit", "view"}, role.Name)
+}
+
+// isNode reports whether a node is there, or may be, where none are seen.
+func (w *world) isNode(name string) bool {
+	return name != "" && (len(w.nodes) == 0 || w.nodes[name])
 }
 
 // rolesIn are the Roles of a namespace, or of all.

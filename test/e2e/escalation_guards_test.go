@@ -80,17 +80,26 @@ func inReality() map[string]map[string]string {
 		"bound": {"secrets:team: system:masters -> bound -> secrets:team": "system:masters -> read-secrets -> secrets:team"},
 		"approve-certificate": {
 			"cluster-admin: " + ci + " -> approve-certificate -> system:serviceaccount:team:boss -> bound -> cluster-admin": ci + aggregation},
-		"approve-masters": {"cluster-admin: none": ci + aggregation},
+		"approve-masters":     {"cluster-admin: none": ci + aggregation},
+		"impersonate-kubelet": {"cluster-admin: erin -> impersonate -> system:nodes -> node-tokens -> system:serviceaccount:team:boss -> bound -> cluster-admin": "erin -> impersonate -> system:kube-controller-manager -> create-token -> system:serviceaccount:kube-system:clusterrole-aggregation-controller -> escalate -> cluster-admin"},
 	}
 }
 
 // emulated are paths that are open in an API server which emulates the version of
-// the example. Its version is still its own, so the program is not asked.
+// the example. Its version is still its own, so the program is not asked. Among them
+// is one that is open everywhere, in whose place the program names another.
 func emulated() map[string][]report.Path {
 	boss := "system:serviceaccount:team:boss"
-	return map[string][]report.Path{"exec-get": {{From: ci, To: boss, Hops: []report.Hop{
-		{From: ci, To: boss, Technique: "exec", Permission: &report.Permission{Verb: "get", Resource: "pods/exec", Namespace: "team"}},
-	}}}}
+	return map[string][]report.Path{
+		"exec-get": {{From: ci, To: boss, Hops: []report.Hop{
+			{From: ci, To: boss, Technique: "exec", Permission: &report.Permission{Verb: "get", Resource: "pods/exec", Namespace: "team"}},
+		}}},
+		"impersonate-kubelet": {{From: "erin", To: boss, Hops: []report.Hop{
+			{From: "erin", To: "system:nodes", Technique: "impersonate", Permission: &report.Permission{Verb: "impersonate", Resource: "groups", Name: "system:nodes"},
+				Also: []report.Permitted{{Permission: report.Permission{Verb: "impersonate", Resource: "users"}}}},
+			{From: "system:nodes", To: boss, Technique: "node-tokens"},
+		}}},
+	}
 }
 
 // refused are single hops that are tried where nothing is found to carry out.
@@ -135,7 +144,7 @@ func refused() map[string][]report.Hop {
 			switch technique {
 			case "bound", "bind", "escalate", "mutating-webhook", "mutating-policy", "control-plane-node":
 				to = "cluster-admin"
-			case "hostpath-volume", "relabel-namespace", "lift-policy":
+			case "hostpath-volume", "relabel-namespace", "lift-policy", "new-namespace":
 				to = "node"
 			case "read-secrets", "validating-webhook":
 				to = "secrets:team"

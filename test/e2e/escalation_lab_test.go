@@ -343,7 +343,7 @@ func (l *lab) settleAdmission(policies bool) {
 	}
 	l.level("default", "baseline")
 	refused(at("", "pods", "default", ""), object{"metadata": object{"name": "mark"}, "spec": rootSpecs("")[0]})
-	l.level("default", "")
+	l.level("default", l.levels["default"])
 	if !policies {
 		return
 	}

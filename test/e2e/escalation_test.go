@@ -335,7 +335,7 @@ func closedBy(p report.Path) (list []string) {
 // How long a hop may take: controllers and caches need a moment, and a CronJob
 // the next minute.
 const (
-	patient   = 10 * time.Second
+	patient   = 45 * time.Second
 	impatient = 1500 * time.Millisecond
 )
 

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -20,6 +21,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -159,6 +161,9 @@ func read(t *testing.T, dirs []string) []*unstructured.Unstructured {
 			if err != nil {
 				return err
 			}
+			if bytes.HasPrefix(text, []byte("# cluster:")) {
+				return nil // objects as a cluster shows them, which nobody wrote so
+			}
 			for _, res := range reader.Read(file, text) {
 				if res.Ref == nil || res.Ref.JSON == nil {
 					continue
@@ -296,6 +301,10 @@ func changed(t *testing.T, c *cluster.Cluster, applied []*unstructured.Unstructu
 			continue
 		}
 		list = append(list, n)
+		if owner != nil {
+			group := schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind).Group
+			list = append(list, name{group, owner.Kind, n.namespace, owner.Name})
+		}
 		for _, other := range applied {
 			if other.GetNamespace() == n.namespace && other.GetKind() == "ReplicationController" {
 				list = append(list, nameOf(other))
