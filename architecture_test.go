@@ -40,6 +40,7 @@ var rooms = map[string][]string{
 	"internal/source/live":      {"internal/evidence", "internal/source/carrier", "internal/source/cluster", "internal/source/kind", "k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/", "k8s.io/klog/v2", "sigs.k8s.io/yaml"},
 	"internal/source/snapshot":  {"internal/evidence", "internal/source/carrier", "internal/source/cluster", "internal/source/kind", "internal/source/manifest", "k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
 	"internal/rbac/generate":    {"k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/yaml"},
+	"internal/firewall":         {},
 	"internal/escalate":         {"internal/evidence", "internal/rbac", "internal/policy", "k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/pod-security-admission/"},
 	"internal/source/manifest":  {"internal/evidence", "internal/source/carrier", "internal/source/kind", "internal/source/yamldoc", "k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
 	"internal/source/helm":      {"internal/evidence", "github.com/Masterminds/sprig/v3", "golang.org/x/text/", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/santhosh-tekuri/jsonschema/v6/", "helm.sh/helm/v4/", "go.yaml.in/yaml/v3", "github.com/Masterminds/", "sigs.k8s.io/yaml", "k8s.io/apimachinery/"},
@@ -51,7 +52,7 @@ var rooms = map[string][]string{
 }
 
 // pure rooms judge: they read no file, open no connection and start nothing.
-var pure = []string{"internal/guide", "internal/evidence", "internal/credential", "internal/rbac", "internal/reach", "internal/escalate",
+var pure = []string{"internal/guide", "internal/evidence", "internal/credential", "internal/rbac", "internal/reach", "internal/escalate", "internal/firewall",
 	"internal/check", "internal/checks", "internal/engine", "internal/report"}
 
 var impure = []string{"os", "os/exec", "net", "net/http", "syscall", "io/ioutil", "plugin"}
