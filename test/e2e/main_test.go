@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	if dump := os.Getenv(dumpFile); dump != "" {
 		os.Exit(scanAndDump(dump, os.Args[1:]))
 	}
+	if kubeconfig := os.Getenv(fetchAs); kubeconfig != "" {
+		os.Exit(fetchAlone(kubeconfig, os.Args[1:]))
+	}
 	code := m.Run()
 	if common.c != nil {
 		common.c.Stop()

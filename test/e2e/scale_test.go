@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/gabion-k8s/gabion/internal/report"
 	"github.com/gabion-k8s/gabion/test/cluster"
@@ -63,7 +63,7 @@ func TestLargeCluster(t *testing.T) {
 				t.Errorf("%d pods judged, there are %d", row.Evaluated, *pods)
 			}
 		}
-		fetched := fetch(t, c, &r)
+		fetched, dropped := fetch(t, c, &r, "keep"), fetch(t, c, &r, "drop")
 		table := program(t, gabion, "scan", "--cluster", "--kubeconfig", c.Kubeconfig)
 		snap := program(t, gabion, "snapshot", "--cluster", "--kubeconfig", c.Kubeconfig, "--output-file", filepath.Join(t.TempDir(), "c.snap"))
 		paths := program(t, gabion, "rbac", "paths", "--cluster", "--kubeconfig", c.Kubeconfig)
@@ -71,7 +71,7 @@ func TestLargeCluster(t *testing.T) {
 		for _, row := range []struct {
 			what string
 			cost cost
-		}{{"the same lists with client-go alone", fetched}, {"scan --cluster", table}, {"scan --cluster, with a report in JSON", whole}, {"snapshot --cluster", snap}, {"rbac paths --cluster", paths}} {
+		}{{"the same lists with client-go alone", fetched}, {"the same, each page dropped at once", dropped}, {"scan --cluster", table}, {"scan --cluster, with a report in JSON", whole}, {"snapshot --cluster", snap}, {"rbac paths --cluster", paths}} {
 			t.Logf("%-40s %6.2f s  %6.2f CPU s  %4d MB  %.2f of the fetch", row.what, row.cost.wall.Seconds(), row.cost.cpu.Seconds(), row.cost.memory>>20,
 				row.cost.wall.Seconds()/fetched.wall.Seconds())
 		}
@@ -130,37 +130,63 @@ func watchMemory(pid int) (peak func() int64) {
 	return func() int64 { close(done); return <-result }
 }
 
-// fetch lists what a scan listed, in pages of 500, as protobuf where the API
-// server has it, into the same Go types, and drops each page.
-func fetch(t *testing.T, c *cluster.Cluster, r *report.Report) cost {
+// fetchAs names the kubeconfig by which this program, instead of testing, fetches
+// the lists that its arguments name.
+const fetchAs = "GABION_TEST_FETCH"
+
+// fetch lists what a scan listed, in a process of its own as the scan has, in pages
+// of 500, as protobuf where the API server has it, into the same Go types. It keeps
+// the lists, as client-go gives them to whoever asks, or drops each page.
+func fetch(t *testing.T, c *cluster.Cluster, r *report.Report, how string) cost {
 	t.Helper()
-	config := rest.CopyConfig(c.Config())
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{how}
+	for _, l := range r.Sources[0].Cluster.Lists {
+		args = append(args, l.Resource)
+	}
+	t.Setenv(fetchAs, c.Kubeconfig)
+	defer os.Unsetenv(fetchAs)
+	return program(t, self, args...)
+}
+
+// fetchAlone returns the exit code.
+func fetchAlone(kubeconfig string, args []string) int {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	config.QPS = -1
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
 	config.GroupVersion = &schema.GroupVersion{Version: "v1"}
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	client, err := rest.UnversionedRESTClientFor(config)
 	if err != nil {
-		t.Fatal(err)
+		fmt.Fprintln(os.Stderr, err)
+		return 2
 	}
-	var before, after syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &before)
-	began := time.Now()
+	var kept []runtime.Object
 	objects := 0
-	for _, l := range r.Sources[0].Cluster.Lists {
-		objects += fetchList(t, client, l.Resource)
+	for _, resource := range args[1:] {
+		n, err := fetchList(client, resource, func(page runtime.Object) {
+			if args[0] == "keep" {
+				kept = append(kept, page)
+			}
+		})
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", resource, err)
+			return 2
+		}
+		objects += n
 	}
-	wall := time.Since(began)
-	syscall.Getrusage(syscall.RUSAGE_SELF, &after)
-	if objects < *pods {
-		t.Fatalf("only %d objects fetched", objects)
-	}
-	return cost{wall: wall, cpu: cpu(after) - cpu(before)}
+	fmt.Println(objects, len(kept))
+	return 0
 }
 
-func cpu(u syscall.Rusage) time.Duration { return time.Duration(u.Utime.Nano() + u.Stime.Nano()) }
-
-func fetchList(t *testing.T, client *rest.RESTClient, resource string) (n int) {
-	t.Helper()
+func fetchList(client *rest.RESTClient, resource string, take func(runtime.Object)) (n int, err error) {
 	name, group, _ := strings.Cut(resource, ".")
 	base := "/api/v1"
 	if group != "" {
@@ -175,31 +201,30 @@ func fetchList(t *testing.T, client *rest.RESTClient, resource string) (n int) {
 		request := client.Get().AbsPath(base, name).Param("limit", "500")
 		if name == "secrets" {
 			request = request.Param("fieldSelector", "type=kubernetes.io/service-account-token").
-				SetHeader("Accept", "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
+				SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
+		}
+		if group == "apiregistration.k8s.io" || group == "apiextensions.k8s.io" { // no Go types in client-go
+			request = request.SetHeader("Accept", "application/json")
 		}
 		if more != "" {
 			request = request.Param("continue", more)
 		}
 		raw, err := request.Do(context.Background()).Raw()
 		if err != nil {
-			t.Logf("fetch %s: %v", resource, err)
-			return n
+			return n, err
 		}
-		object, err := runtime.Decode(scheme.Codecs.UniversalDeserializer(), raw)
+		page, err := runtime.Decode(scheme.Codecs.UniversalDeserializer(), raw)
 		if err != nil { // a kind without a Go type
 			var list metav1.PartialObjectMetadataList
 			if err := json.Unmarshal(raw, &list); err != nil {
-				return n
+				return n, err
 			}
-			n += len(list.Items)
-			more = list.Continue
-		} else {
-			list := object.(metav1.ListInterface)
-			n += meta.LenList(object)
-			more = list.GetContinue()
+			page = &list
 		}
-		if more == "" {
-			return n
+		take(page)
+		n += meta.LenList(page)
+		if more = page.(metav1.ListInterface).GetContinue(); more == "" {
+			return n, nil
 		}
 	}
 }
