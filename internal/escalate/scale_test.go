@@ -119,10 +119,6 @@ func (c *cluster) clusterRole(name string, rules ...rbacv1.PolicyRule) {
 	c.add("rbac.authorization.k8s.io/v1", "ClusterRole", "", name, &rbacv1.ClusterRole{Rules: rules})
 }
 
-func (c *cluster) role(ns, name string, rules ...rbacv1.PolicyRule) {
-	c.add("rbac.authorization.k8s.io/v1", "Role", ns, name, &rbacv1.Role{Rules: rules})
-}
-
 func account(ns, name string) rbacv1.Subject {
 	return rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: ns, Name: name}
 }

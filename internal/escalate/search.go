@@ -34,9 +34,7 @@ func (g *Graph) start(who rbac.Subject) *state {
 	}
 	known := len(g.places)
 	s := g.subject(aStart, who)
-	for _, p := range g.together(s) {
-		s.principals = append(s.principals, p)
-	}
+	s.principals = append(s.principals, g.together(s)...)
 	g.workBindable()
 	if len(g.places) != known {
 		g.searches = map[searchKey]*search{}

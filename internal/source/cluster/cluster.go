@@ -107,8 +107,9 @@ func (b *Builder) Add(o Object) error {
 		}
 	}
 	if b.KeepJSON {
+		// An aggregated API may serve what is hardly an object: the others stay.
 		if err := keep(ref, o); err != nil {
-			return err
+			b.Gap(evidence.Gap{Fact: evidence.Others, Scope: ref.Namespace, Reason: fmt.Sprintf("%s: %v", ref, err)})
 		}
 	}
 	b.source.Documents++
