@@ -134,6 +134,7 @@ func runScan(ctx context.Context, env Env, o scanOptions) error {
 // judge judges one world.
 func (p *plan) judge(ctx context.Context, world *evidence.Snapshot) (*report.Report, error) {
 	o := p.engine
+	o.Most = p.most()
 	if c := world.Cluster; c != nil {
 		o.Exceptions.Annotations = p.trustAnnotations
 		if v, err := evidence.ParseVersion(c.Version); err == nil && !p.versionGiven {
@@ -146,6 +147,21 @@ func (p *plan) judge(ctx context.Context, world *evidence.Snapshot) (*report.Rep
 	}
 	o.Extra = extra
 	return engine.Run(ctx, world, checks.All(), o)
+}
+
+// most is how many findings of one row are needed; 0 for all.
+func (p *plan) most() (n int) {
+	if p.baseline != nil {
+		return 0
+	}
+	for _, out := range p.outputs {
+		most := report.Most(out.name)
+		if most == 0 {
+			return 0
+		}
+		n = max(n, most)
+	}
+	return n
 }
 
 // A plan is everything about a scan that can be wrong before anything is read.

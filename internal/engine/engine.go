@@ -27,6 +27,9 @@ type Options struct {
 	Selector func(*evidence.Ref) bool
 	// Extra are findings of rules that the user brought: they stand in no row.
 	Extra []Extra
+	// Most is how many findings of one row are wanted, the first ones; 0 for all. The
+	// others may be left out of the report, which counts them (Omitted).
+	Most int
 }
 
 // An Extra is a problem found by a rule that is not one of the checks.
@@ -57,7 +60,11 @@ type row struct {
 func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o Options) (*report.Report, error) {
 	snap = prepared(snap)
 	scan := check.NewScan(snap, o.Settings)
-	m := newMaker(scan, o.Selector)
+	most := o.Most
+	if o.Exceptions.mayMatch(snap) {
+		most = 0 // each finding has to be looked at
+	}
+	m := newMaker(scan, o.Selector, most)
 	rulings, err := judge(ctx, scan, checks, m)
 	if err != nil {
 		return nil, err
@@ -71,11 +78,17 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 		KubernetesVersion: o.Settings.Version.String(),
 		Sources:           snap.Sources,
 		Gaps:              slices.Concat([]evidence.Gap{}, snap.Gaps),
+		Omitted:           map[string]int{},
 	}
 	var all []findings
 	for i, c := range checks {
 		rows[c.Recommendation].hear(c, &rulings[i], snap, o.Selector)
 		all = append(all, rulings[i].findings)
+		if left := &rulings[i].findings.left; left.n > 0 {
+			rows[c.Recommendation].leave(left)
+			rep.Omitted[c.Recommendation] += left.n
+			rep.Summary.Findings.AddAll(left.severities)
+		}
 	}
 	all = append(all, m.extra(o.Extra))
 	exceptions := o.Exceptions.use()
@@ -159,6 +172,12 @@ func (rw *row) count(f *report.Finding, ref *evidence.Ref) {
 	if f.Exception != nil {
 		rw.excepted++
 	}
+}
+
+// leave counts findings that are left out.
+func (rw *row) leave(l *leftOut) {
+	rw.failed.AddAll(l.objects)
+	rw.findings += l.n
 }
 
 // prepared adds to what could not be seen what is written in two ways, and puts

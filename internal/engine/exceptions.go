@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,6 +109,21 @@ type exceptionUse struct {
 
 func (e Exceptions) use() *exceptionUse {
 	return &exceptionUse{Exceptions: e, used: make([]int, len(e.List)), at: map[string]int{}}
+}
+
+// mayMatch reports whether there are exceptions that may match something.
+func (e Exceptions) mayMatch(snap *evidence.Snapshot) bool {
+	if len(e.List) > 0 || !e.Annotations {
+		return len(e.List) > 0
+	}
+	return slices.ContainsFunc(snap.Objects, func(ref *evidence.Ref) bool {
+		for key := range ref.Annotations {
+			if strings.HasPrefix(key, AnnotationPrefix) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // match returns the first exception in force for a finding, or nil.

@@ -21,12 +21,14 @@ type maker struct {
 	severities *severityContext
 	managers   []string // of live objects, by Ref.ID
 	selector   func(*evidence.Ref) bool
+	// most is how many findings of a check are made in full; 0 for all.
+	most int
 }
 
-func newMaker(scan *check.Scan, selector func(*evidence.Ref) bool) *maker {
+func newMaker(scan *check.Scan, selector func(*evidence.Ref) bool, most int) *maker {
 	m := &maker{
 		rank:       map[string]guide.Severity{},
-		severities: newSeverityContext(scan), managers: make([]string, len(scan.Objects)), selector: selector,
+		severities: newSeverityContext(scan), managers: make([]string, len(scan.Objects)), selector: selector, most: most,
 	}
 	for _, rec := range guide.All() {
 		m.rank[rec.ID] = rec.Severity
@@ -48,18 +50,71 @@ type findings struct {
 	*maker
 	list  []report.Finding
 	refs  []*evidence.Ref // the object of each
+	left  leftOut
 	texts map[string]string
 	// scratch is for texts that are looked up in texts.
 	scratch []byte
 }
 
+// leftOut are findings that are only counted.
+type leftOut struct {
+	n          int
+	objects    check.IDs
+	severities report.SeverityCounts
+}
+
+func (l *leftOut) add(ref *evidence.Ref, s guide.Severity) {
+	l.n++
+	l.objects.Add(ref.ID)
+	l.severities.Add(s)
+}
+
 // findings makes findings of what a check found.
 func (m *maker) findings(c *check.Check, failures []check.Failure) findings {
+	if m.most > 0 {
+		return m.first(c, failures)
+	}
 	fs := m.room(len(failures))
 	for i := range failures {
 		fs.add(c.ID, c.Recommendation, c.Severity, c.Remedy, failures[i].Ref, &failures[i].Problem)
 	}
 	return fs
+}
+
+// first makes those findings of a check that stand first in the order of a report,
+// in this order, and leaves out the others.
+func (m *maker) first(c *check.Check, failures []check.Failure) findings {
+	fs := m.room(m.most + 1)
+	for i := range failures {
+		ref, p := failures[i].Ref, &failures[i].Problem
+		if !fs.selected(ref) {
+			continue
+		}
+		n := len(fs.list)
+		if n == m.most {
+			severity := fs.severities.of(c.ID, p.Value, cmp.Or(p.Severity, c.Severity), ref)
+			last := &fs.list[n-1]
+			if cmp.Or(cmp.Compare(last.Severity, severity), compareNames(fs.object(ref, ""), last.Object)) > 0 {
+				fs.left.add(ref, severity)
+				continue
+			}
+		}
+		fs.add(c.ID, c.Recommendation, c.Severity, c.Remedy, ref, p)
+		for ; n > 0 && before(&fs.list[n], &fs.list[n-1]); n-- {
+			fs.list[n], fs.list[n-1] = fs.list[n-1], fs.list[n]
+			fs.refs[n], fs.refs[n-1] = fs.refs[n-1], fs.refs[n]
+		}
+		if n = m.most; len(fs.list) > n {
+			fs.left.add(fs.refs[n], fs.list[n].Severity)
+			fs.list, fs.refs = fs.list[:n], fs.refs[:n]
+		}
+	}
+	return fs
+}
+
+// before reports whether a finding of a check stands before another one of it.
+func before(a, b *report.Finding) bool {
+	return cmp.Or(cmp.Compare(b.Severity, a.Severity), byPlace(a, b)) < 0
 }
 
 // extra makes findings of what rules that the user brought found.
@@ -100,14 +155,15 @@ func (fs *findings) path(p evidence.Path) string {
 
 // add makes a finding of a problem, if its object is one that is reported about.
 func (fs *findings) add(rule, recommendation string, severity guide.Severity, remedy string, ref *evidence.Ref, p *check.Problem) {
-	if fs.selector != nil && !fs.selector(ref) {
+	if !fs.selected(ref) {
 		return
 	}
+	from := cmp.Or(p.Severity, severity)
 	fs.list = append(fs.list, report.Finding{
 		ID:             Fingerprint(rule, ref, p.Container, p.Path),
 		Rule:           rule,
 		Recommendation: recommendation,
-		Severity:       cmp.Or(p.Severity, severity),
+		Severity:       fs.severities.of(rule, p.Value, from, ref),
 		SeverityReason: fs.once(p.SeverityReason),
 		Message:        fs.once(p.Message),
 		Object:         fs.object(ref, p.Container),
@@ -122,11 +178,16 @@ func (fs *findings) add(rule, recommendation string, severity guide.Severity, re
 		at := ref.Position(p.Path)
 		f.Location = report.Location{File: at.File, Line: at.Line, Column: at.Column, ValuesKey: at.ValuesKey}
 	}
-	if row, ok := fs.rank[recommendation]; ok && f.Severity != row && f.SeverityReason == "" {
-		f.SeverityReason = fs.once(fmt.Sprintf("rule %s ranks %s within %s (%s)", rule, f.Severity, recommendation, row))
+	if row, ok := fs.rank[recommendation]; ok && from != row && f.SeverityReason == "" {
+		f.SeverityReason = fs.once(fmt.Sprintf("rule %s ranks %s within %s (%s)", rule, from, recommendation, row))
 	}
-	fs.severities.raise(f, ref)
+	if f.Severity != from {
+		f.SeverityReason = fs.severities.why(f, from, ref)
+	}
 }
+
+// selected reports whether an object is one that is reported about.
+func (m *maker) selected(ref *evidence.Ref) bool { return m.selector == nil || m.selector(ref) }
 
 // object names what a finding is about.
 func (m *maker) object(ref *evidence.Ref, container string) report.Object {
@@ -151,17 +212,21 @@ func (r rank) compare(other rank) int {
 
 // byPlace puts findings of one rank in order.
 func byPlace(a, b *report.Finding) int {
-	if c := cmp.Or(
-		cmp.Compare(a.Object.Namespace, b.Object.Namespace),
-		cmp.Compare(a.Object.Kind, b.Object.Kind),
-		cmp.Compare(a.Object.Name, b.Object.Name),
-	); c != 0 {
+	if c := compareNames(a.Object, b.Object); c != 0 {
 		return c
 	}
 	return cmp.Or(
 		cmp.Compare(a.Location.File, b.Location.File),
 		cmp.Compare(a.Location.Line, b.Location.Line),
 		cmp.Compare(a.Path, b.Path),
+	)
+}
+
+func compareNames(a, b report.Object) int {
+	return cmp.Or(
+		cmp.Compare(a.Namespace, b.Namespace),
+		cmp.Compare(a.Kind, b.Kind),
+		cmp.Compare(a.Name, b.Name),
 	)
 }
 

@@ -23,7 +23,7 @@ func TestSorted(t *testing.T) {
 	place := func(f report.Finding) int {
 		return slices.IndexFunc(guide.All(), func(rec guide.Recommendation) bool { return rec.ID == f.Recommendation })
 	}
-	m := newMaker(check.NewScan(snap, check.Settings{}), nil)
+	m := newMaker(check.NewScan(snap, check.Settings{}), nil, 0)
 	for _, n := range []int{0, 1, 2, 1000} {
 		of := []findings{m.room(0), m.room(n), m.room(0)}
 		want := make([]string, n)

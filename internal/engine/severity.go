@@ -18,18 +18,18 @@ import (
 // elsewhere. Both reasons are written into the finding.
 type severityContext struct {
 	scan *check.Scan
-	// of has what is known of each object, by Ref.ID.
-	of []standing
+	// standings has what is known of each object, by Ref.ID.
+	standings []standing
 }
 
 // usual reports whether the pods of a control plane are installed with a fault.
-func usual(f *report.Finding) bool {
-	switch f.Rule {
+func usual(rule, value string) bool {
+	switch rule {
 	case "privileged-container", "host-pid", "host-ipc", "host-process", "added-capabilities", "debug-container", "pod-differs":
 		return false
 	case "host-path":
 		return slices.ContainsFunc(controlPlanePaths, func(dir string) bool {
-			return f.Value == dir || strings.HasPrefix(f.Value, dir+"/")
+			return value == dir || strings.HasPrefix(value, dir+"/")
 		})
 	}
 	return true
@@ -49,31 +49,38 @@ type standing struct {
 }
 
 func newSeverityContext(scan *check.Scan) *severityContext {
-	c := &severityContext{scan: scan, of: make([]standing, len(scan.Objects))}
+	c := &severityContext{scan: scan, standings: make([]standing, len(scan.Objects))}
 	for _, w := range scan.Workloads {
-		s := &c.of[w.Ref.ID]
+		s := &c.standings[w.Ref.ID]
 		s.workloads = append(s.workloads, w)
 	}
 	return c
 }
 
-func (c *severityContext) raise(f *report.Finding, ref *evidence.Ref) {
-	s := &c.of[ref.ID]
-	if ref.ControlPlane() && f.Severity > guide.Info && usual(f) {
-		f.SeverityReason = fmt.Sprintf("lowered from %s: a static pod of the control plane, as it is installed", f.Severity)
-		f.Severity = guide.Info
-		return
+// of is the severity of a finding, with the value that it is about, where its object
+// stands.
+func (c *severityContext) of(rule, value string, severity guide.Severity, ref *evidence.Ref) guide.Severity {
+	s := &c.standings[ref.ID]
+	if severity > guide.Info && ref.ControlPlane() && usual(rule, value) {
+		return guide.Info
 	}
-	if f.Severity >= guide.Critical || f.Severity <= guide.Info || len(s.workloads) == 0 {
-		return
+	if severity >= guide.Critical || severity <= guide.Info || len(s.workloads) == 0 {
+		return severity
 	}
 	s.once.Do(func() { s.reason = c.reason(s.workloads) })
 	if s.reason == "" {
-		return
+		return severity
 	}
-	from := f.Severity
-	f.Severity++
-	f.SeverityReason = strings.TrimPrefix(fmt.Sprintf("%s; raised from %s to %s: %s", f.SeverityReason, from, f.Severity, s.reason), "; ")
+	return severity + 1
+}
+
+// why says why a finding has another severity than it would have elsewhere.
+func (c *severityContext) why(f *report.Finding, from guide.Severity, ref *evidence.Ref) string {
+	if f.Severity < from {
+		return fmt.Sprintf("lowered from %s: a static pod of the control plane, as it is installed", from)
+	}
+	reason := c.standings[ref.ID].reason
+	return strings.TrimPrefix(fmt.Sprintf("%s; raised from %s to %s: %s", f.SeverityReason, from, f.Severity, reason), "; ")
 }
 
 // reason says why a workload's findings rank higher, "" when they do not.

@@ -52,6 +52,15 @@ func Formats() map[string]Format {
 	}
 }
 
+// Most is how many findings of one row a format shows, the first ones, whatever
+// there are; 0 for all.
+func Most(format string) int {
+	if format == "table" {
+		return findingsShown
+	}
+	return 0
+}
+
 // Names are the names of the formats, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(Formats())) }
 

@@ -21,6 +21,7 @@ func Merge(reports []*Report) *Report {
 	m := &Report{
 		APIVersion: first.APIVersion, Kind: first.Kind, Tool: first.Tool, StartedAt: first.StartedAt, FinishedAt: first.FinishedAt,
 		Sources: []*evidence.Source{}, Findings: []Finding{}, Gaps: []evidence.Gap{},
+		Omitted: map[string]int{},
 	}
 	var versions []string
 	rows := map[string]int{}
@@ -35,6 +36,10 @@ func Merge(reports []*Report) *Report {
 		}
 		m.Sources = append(m.Sources, r.Sources...)
 		m.Findings = append(m.Findings, r.Findings...)
+		m.Summary.Findings.AddAll(r.Summary.Findings)
+		for row, n := range r.Omitted {
+			m.Omitted[row] += n
+		}
 		for _, g := range r.Gaps {
 			g.Cluster = r.cluster()
 			m.Gaps = append(m.Gaps, g)
@@ -45,11 +50,6 @@ func Merge(reports []*Report) *Report {
 	slices.SortStableFunc(m.Findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(rows[a.Recommendation], rows[b.Recommendation]))
 	})
-	for i := range m.Findings {
-		if m.Findings[i].Exception == nil {
-			m.Summary.Findings.Add(m.Findings[i].Severity)
-		}
-	}
 	return m
 }
 

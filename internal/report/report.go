@@ -34,6 +34,9 @@ type Report struct {
 	Gaps []evidence.Gap `json:"gaps"`
 	// Exceptions tells what became of each exception that was given.
 	Exceptions []ExceptionUse `json:"exceptions"`
+	// Omitted counts, by recommendation, the findings that are not among Findings,
+	// where only a format is to be written that shows no more of them (see Most).
+	Omitted map[string]int `json:"-"`
 }
 
 // Tool says what made the report.
@@ -206,6 +209,15 @@ func (c *SeverityCounts) Add(s guide.Severity) {
 	case guide.Info:
 		c.Info++
 	}
+}
+
+// AddAll counts the findings that other counts.
+func (c *SeverityCounts) AddAll(other SeverityCounts) {
+	c.Critical += other.Critical
+	c.High += other.High
+	c.Medium += other.Medium
+	c.Low += other.Low
+	c.Info += other.Info
 }
 
 // Add counts one row.

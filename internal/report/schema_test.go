@@ -161,6 +161,9 @@ func (s *schemaWalk) object(file string, node map[string]any, typ reflect.Type) 
 			continue
 		}
 		name, options, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+		if name == "-" {
+			continue // never written
+		}
 		delete(left, name)
 		where := file + ": " + typ.Name() + "." + name
 		property, ok := properties[name].(map[string]any)

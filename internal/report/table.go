@@ -141,11 +141,12 @@ func (p *printer) sections(r *Report, findings map[string][]*Finding) {
 			section = rec.Section
 			p.line("\n%s", p.paint(bold, Printable(section)))
 		}
-		p.row(rec, findings[rec.ID])
+		p.row(rec, findings[rec.ID], r.Omitted[rec.ID])
 	}
 }
 
-func (p *printer) row(rec Recommendation, findings []*Finding) {
+// row prints a row with its findings, of which some may have been left out.
+func (p *printer) row(rec Recommendation, findings []*Finding, omitted int) {
 	tally := ""
 	if rec.Evaluated > 0 {
 		tally = fmt.Sprintf("%d of %s", rec.Failed, count(rec.Evaluated, "object"))
@@ -173,7 +174,7 @@ func (p *printer) row(rec Recommendation, findings []*Finding) {
 	for _, f := range shown {
 		p.finding(f, rec.Severity)
 	}
-	if more := len(findings) - len(shown); more > 0 {
+	if more := len(findings) - len(shown) + omitted; more > 0 {
 		p.line("              %s", p.paint(dim, fmt.Sprintf("and %d more: -o wide shows all", more)))
 	}
 }
