@@ -37,6 +37,9 @@ spec:
 }
 
 func danglingNetworkPolicies(r *check.Run) {
+	if len(r.NetworkPolicies) == 0 {
+		return
+	}
 	finder := newPodFinder(r)
 	for _, o := range r.NetworkPolicies {
 		written := &o.Value.Spec.PodSelector

@@ -38,6 +38,9 @@ spec:
 }
 
 func danglingServices(r *check.Run) {
+	if len(r.Services) == 0 {
+		return
+	}
 	finder := newPodFinder(r)
 	for _, o := range r.Services {
 		spec := &o.Value.Spec

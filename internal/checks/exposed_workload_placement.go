@@ -62,7 +62,6 @@ func placementsOf(s *check.Scan) placements {
 	for _, w := range s.Workloads {
 		switch {
 		case w.Template != nil: // it is placed by what is written
-		case w.Template != nil: // it is the same object
 		case w.Pod.HostNetwork || w.Kind == "DaemonSet" || isSystemNamespace(w.Namespace) && isSystemPart(w):
 		case len(s.Reach().Exposed(w)) > 0:
 			p.exposed = append(p.exposed, w)
@@ -98,7 +97,7 @@ func (p placements) neighbour(s *check.Scan, w *evidence.Workload) *evidence.Wor
 // tolerationText tells tolerations apart.
 func tolerationText(list []corev1.Toleration) (text string) {
 	for _, t := range list {
-		text += fmt.Sprintf("|%s %s %s %s", t.Key, t.Operator, t.Value, t.Effect)
+		text += "|" + t.Key + " " + string(t.Operator) + " " + t.Value + " " + string(t.Effect)
 	}
 	return text
 }

@@ -13,29 +13,26 @@ import (
 type podFinder struct {
 	r           *check.Run
 	byNamespace map[string][]*evidence.Workload
-	byLabel     map[podLabel][]*evidence.Workload
+	// byLabel has the namespaces that were asked about.
+	byLabel map[string]map[podLabel][]*evidence.Workload
 	// obscure says, by namespace, why pods with other labels may run there.
 	obscure map[string]string
 }
 
-type podLabel struct{ namespace, key, value string }
+type podLabel struct{ key, value string }
 
 func newPodFinder(r *check.Run) *podFinder {
-	f := &podFinder{r, map[string][]*evidence.Workload{}, map[podLabel][]*evidence.Workload{}, map[string]string{}}
-	carriers := map[*evidence.Ref]bool{}
+	f := &podFinder{r, map[string][]*evidence.Workload{}, map[string]map[podLabel][]*evidence.Workload{}, map[string]string{}}
+	var carriers check.IDs
 	for _, w := range r.Workloads {
-		carriers[w.Ref] = true
+		carriers.Add(w.Ref.ID)
 		f.byNamespace[w.Namespace] = append(f.byNamespace[w.Namespace], w)
-		for k, v := range w.PodLabels {
-			l := podLabel{w.Namespace, k, v}
-			f.byLabel[l] = append(f.byLabel[l], w)
-		}
 		if w.Running == 0 && (w.Partial != "" || w.ByShape) {
 			f.obscure[w.Namespace] = "the labels of the pods of " + w.Ref.String() + " are not known"
 		}
 	}
 	for _, o := range r.Objects {
-		if o.Namespace != "" && !builtInGroup(o.Group()) && !carriers[o] && !podless(o.Group()) {
+		if o.Namespace != "" && !builtInGroup(o.Group()) && !carriers.Has(o.ID) && !podless(o.Group()) {
 			f.obscure[o.Namespace] = o.String() + " may create pods"
 		}
 	}
@@ -70,10 +67,29 @@ func (f *podFinder) finds(namespace string, equal map[string]string, selector la
 // rarest of them.
 func (f *podFinder) candidates(namespace string, equal map[string]string) []*evidence.Workload {
 	list := f.byNamespace[namespace]
+	if len(equal) == 0 {
+		return list
+	}
+	labelled := f.labelled(namespace)
 	for k, v := range equal {
-		if narrower := f.byLabel[podLabel{namespace, k, v}]; len(narrower) < len(list) {
+		if narrower := labelled[podLabel{k, v}]; len(narrower) < len(list) {
 			list = narrower
 		}
 	}
 	return list
+}
+
+// labelled are the workloads of a namespace by the labels of their pods.
+func (f *podFinder) labelled(namespace string) map[podLabel][]*evidence.Workload {
+	if known := f.byLabel[namespace]; known != nil {
+		return known
+	}
+	by := map[podLabel][]*evidence.Workload{}
+	for _, w := range f.byNamespace[namespace] {
+		for k, v := range w.PodLabels {
+			by[podLabel{k, v}] = append(by[podLabel{k, v}], w)
+		}
+	}
+	f.byLabel[namespace] = by
+	return by
 }

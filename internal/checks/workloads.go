@@ -58,10 +58,15 @@ func containers(in scope, judge func(*check.Scan, *evidence.Workload, evidence.C
 func eachContainer(s *check.Scan, w *evidence.Workload,
 	judge func(*check.Scan, *evidence.Workload, evidence.Container) []check.Problem) (problems []check.Problem) {
 	for c := range w.Containers() {
-		for _, p := range judge(s, w, c) {
-			p.Container = c.Name
-			problems = append(problems, p)
+		found := judge(s, w, c)
+		for i := range found {
+			found[i].Container = c.Name
 		}
+		if problems == nil {
+			problems = found
+			continue
+		}
+		problems = append(problems, found...)
 	}
 	return problems
 }
