@@ -48,13 +48,20 @@ type Check struct {
 	// Written is the question of a check that only files can answer, likewise: which
 	// API version objects are written in. Over a live cluster it is not run.
 	Written string
+	// Node is the question of a check that only the configuration of nodes can answer,
+	// likewise: who may read the keys. It judges hosts, and is not run where none was
+	// looked at. "" for a check that judges objects.
+	Node string
 	// Run judges.
 	Run func(*Run)
 }
 
 // Asks reports whether a snapshot is of the kind that the check can judge.
 func (c *Check) Asks(snap *evidence.Snapshot) bool {
-	return (c.Live == "" || snap.Cluster != nil) && (c.Written == "" || snap.Cluster == nil)
+	if c.Node != "" {
+		return snap.HasHosts()
+	}
+	return snap.HasObjects() && (c.Live == "" || snap.Cluster != nil) && (c.Written == "" || snap.Cluster == nil)
 }
 
 // A Rest is a question that a check leaves open; the zero value is none.
@@ -88,6 +95,9 @@ type Problem struct {
 	Fix *Fix
 	// Sensitive is set when the line holds a credential and must not be shown.
 	Sensitive bool
+	// At is where the fault is written, for what is not a field of the object: a line of
+	// a file of a node, by its path on the node. nil for a field.
+	At *evidence.Position
 }
 
 // A Fix sets the field at Path to Value.
@@ -192,6 +202,9 @@ type Run struct {
 	Failures  []Failure
 	Unknowns  []Unknown
 
+	// Duties are why others than the user answer for what was to be judged.
+	Duties []string
+
 	// Severity is that of problems that have none of their own.
 	Severity guide.Severity
 
@@ -260,6 +273,10 @@ func (r *Run) JudgeWorkload(w *evidence.Workload, problems []Problem) {
 func (r *Run) Unknown(scope, reason string) {
 	r.Unknowns = append(r.Unknowns, Unknown{scope, reason})
 }
+
+// Duty records that what the check asks about is for somebody else to see to: the
+// provider that runs the control plane.
+func (r *Run) Duty(reason string) { r.Duties = append(r.Duties, reason) }
 
 // Absent records that nothing of a fact was found in the namespace of ref, as a
 // check expects to find it there. Where the fact is complete that is a problem
@@ -367,8 +384,8 @@ func Validate(checks []*Check) error {
 			return fmt.Errorf("check %s: needs a severity", c.ID)
 		case c.Run == nil:
 			return fmt.Errorf("check %s: has nothing to run", c.ID)
-		case c.Live != "" && c.Written != "":
-			return fmt.Errorf("check %s: nothing that could be both live and written", c.ID)
+		case c.Live != "" && c.Written != "", c.Node != "" && c.Live+c.Written != "":
+			return fmt.Errorf("check %s: asks two kinds of evidence that never come together", c.ID)
 		case (c.Leaves.What == "") != (len(c.Leaves.To) == 0):
 			return fmt.Errorf("check %s: what it leaves open needs both a question and evidence", c.ID)
 		}

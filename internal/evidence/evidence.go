@@ -41,6 +41,12 @@ type Snapshot struct {
 	RuntimeClasses  []*Object[nodev1.RuntimeClass]
 	Nodes           []*Object[corev1.Node]
 	Volumes         []*Object[corev1.PersistentVolume]
+	// Hosts are the nodes that were looked at, or whose configuration the API told.
+	Hosts []*Host
+	// Managed is set when a provider runs the control plane.
+	Managed *Managed
+	// Probes are what attempts to connect showed.
+	Probes []*Probed
 
 	// Roles and ClusterRoles, RoleBindings and ClusterRoleBindings: the
 	// cluster-wide kinds have no Namespace in their Ref.
@@ -197,13 +203,17 @@ const (
 	Nodes           Fact = "nodes"
 	Volumes         Fact = "persistent volumes"
 	Extensions      Fact = "custom resource definitions and API services"
+	// Hosts and ControlPlanes are what nodes are made of: all of them, and those that
+	// run the control plane.
+	Hosts         Fact = "files and processes of the nodes"
+	ControlPlanes Fact = "flags and files of the control plane"
 	// Others are the kinds that only those checks read that read every object.
 	Others Fact = "other objects"
 )
 
 // Facts lists every fact, for gaps that concern them all.
 var facts = []Fact{Workloads, Namespaces, ServiceAccounts, NetworkPolicies, Exposure, RBAC, ConfigMaps, Secrets,
-	Quotas, LimitRanges, Admission, RuntimeClasses, Mesh, Profiles, Nodes, Volumes, Extensions, Others}
+	Quotas, LimitRanges, Admission, RuntimeClasses, Mesh, Profiles, Nodes, Volumes, Extensions, Hosts, ControlPlanes, Others}
 
 // Facts returns every fact.
 func Facts() []Fact { return slices.Clone(facts) }
@@ -254,6 +264,15 @@ func (s *Snapshot) Complete(f Fact, namespace string) (bool, string) {
 	return false, fmt.Sprintf("the files do not create namespace %q, so there may be %s elsewhere", namespace, f)
 }
 
+// HasObjects reports whether objects of the API were read, from files or from a
+// cluster: a look at a node alone says nothing about them.
+func (s *Snapshot) HasObjects() bool {
+	return s.Cluster != nil || len(s.Hosts) == 0 || len(s.Objects) > len(s.Hosts)
+}
+
+// HasHosts reports whether anything is known of nodes or of who runs the control plane.
+func (s *Snapshot) HasHosts() bool { return len(s.Hosts) > 0 || s.Managed != nil }
+
 // Sort puts the snapshot into an order that does not depend on how fast its
 // parts were read.
 func (s *Snapshot) Sort() {
@@ -263,7 +282,7 @@ func (s *Snapshot) Sort() {
 }
 
 // Add puts an object into the list of its kind and into Objects. The object is
-// a pointer to an API type, a *Workload, *Binding, *Secret or *Custom, or nil for
+// a pointer to an API type, a *Workload, *Binding, *Host, *Secret or *Custom, or nil for
 // a kind that no check reads.
 func (s *Snapshot) Add(ref *Ref, object any) {
 	ref.ID = len(s.Objects)
@@ -307,6 +326,9 @@ func (s *Snapshot) Add(ref *Ref, object any) {
 		s.AdmissionPolicies = append(s.AdmissionPolicies, &Object[admissionregistrationv1.ValidatingAdmissionPolicy]{ref, o})
 	case *admissionregistrationv1.ValidatingAdmissionPolicyBinding:
 		s.AdmissionPolicyBindings = append(s.AdmissionPolicyBindings, &Object[admissionregistrationv1.ValidatingAdmissionPolicyBinding]{ref, o})
+	case *Host:
+		o.Ref = ref
+		s.Hosts = append(s.Hosts, o)
 	case *Secret:
 		o.Ref = ref
 		s.Secrets = append(s.Secrets, o)

@@ -41,10 +41,10 @@ type outlineNode struct {
 // A Position is a place in a file: 1-based line and column (in characters),
 // zero when unknown.
 type Position struct {
-	File      string
-	Line      int
-	Column    int
-	ValuesKey string // the key of a chart's values that decides the field, if one does
+	File      string `json:"file,omitempty"`
+	Line      int    `json:"line,omitempty"`
+	Column    int    `json:"column,omitempty"`
+	ValuesKey string `json:"valuesKey,omitempty"` // the key of a chart's values that decides the field, if one does
 }
 
 // A Key is the number that an Outliner gave to a field name; 0 is no name.

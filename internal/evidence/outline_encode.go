@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -178,4 +179,23 @@ func (r *outlineReader) list(limit int) []string {
 		r.rest = r.rest[size:]
 	}
 	return list
+}
+
+// MarshalText returns what Encode does, as text.
+func (o *Outline) MarshalText() ([]byte, error) {
+	return base64.StdEncoding.AppendEncode(nil, o.Encode()), nil
+}
+
+// UnmarshalText reads what MarshalText wrote, and refuses what it cannot have written.
+func (o *Outline) UnmarshalText(text []byte) error {
+	data, err := base64.StdEncoding.AppendDecode(nil, text)
+	if err != nil {
+		return errOutline
+	}
+	read, err := new(Outliner).Decode(data)
+	if err != nil {
+		return err
+	}
+	*o = *read
+	return nil
 }

@@ -115,7 +115,7 @@ func (e Evidence) Describe() string {
 
 // Read reports whether scans read the kind of evidence so far.
 func (e Evidence) Read() bool {
-	return e == Manifest || e == Cluster || e == Attestation
+	return e == Manifest || e == Cluster || e == Host || e == Probe || e == Attestation
 }
 
 // Flag is how a scan is given the evidence: the flag of the command line, or the file.

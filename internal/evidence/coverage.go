@@ -1,0 +1,67 @@
+package evidence
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// UnseenNodes says which of a live cluster's nodes were not looked at, where others
+// were: what holds of those that were says nothing about the rest.
+func (s *Snapshot) UnseenNodes() (gaps []Gap) {
+	if s.Cluster == nil || len(s.Hosts) == 0 {
+		return nil
+	}
+	seen := map[string]*Host{}
+	for _, h := range s.Hosts {
+		seen[h.Node] = h
+	}
+	var all, control nodes
+	for _, n := range s.Nodes {
+		h := seen[n.Name]
+		all.count(n.Name, h != nil)
+		if controls(n.Labels) || h != nil && h.Has(ControlPlane) {
+			control.count(n.Name, h != nil)
+		}
+	}
+	return append(all.gap(Hosts, "nodes"), control.gap(ControlPlanes, "control plane nodes")...)
+}
+
+// controls reports whether a Node's labels say that it runs the control plane.
+func controls(labels map[string]string) bool {
+	return slices.ContainsFunc([]string{"control-plane", "controlplane", "master", "etcd"}, func(role string) bool {
+		_, labelled := labels["node-role.kubernetes.io/"+role]
+		return labelled
+	})
+}
+
+// nodes are some of a cluster's nodes, and those of them that were not looked at.
+type nodes struct {
+	n      int
+	unseen []string
+}
+
+func (l *nodes) count(name string, seen bool) {
+	l.n++
+	if !seen {
+		l.unseen = append(l.unseen, name)
+	}
+}
+
+// gap says that some were not looked at. That is no fault of the run: whoever gives
+// one node asks for no other.
+func (l *nodes) gap(f Fact, what string) []Gap {
+	const named = 5
+	if len(l.unseen) == 0 {
+		return nil
+	}
+	slices.Sort(l.unseen)
+	names := strings.Join(l.unseen[:min(named, len(l.unseen))], ", ")
+	if len(l.unseen) > named {
+		names += ", …"
+	}
+	return []Gap{{
+		Fact: f, Declined: true,
+		Reason: fmt.Sprintf("%d of %d %s seen, not %s (--host-root on each, or gabion snapshot --host-root there)", l.n-len(l.unseen), l.n, what, names),
+	}}
+}
