@@ -12,10 +12,10 @@ const (
 	// gcPercent is how much garbage may gather, in percent of what is kept, while
 	// memory is plenty.
 	gcPercent = 500
-	// These are the memory, in bytes, up to which that holds; half of what is
+	// These are the memory, in bytes, up to which that holds; three tenths of what is
 	// kept may always be garbage. A cluster is mostly larger than what anybody has
 	// in files.
-	plentyForFiles    = 340 << 20
+	plentyForFiles    = 280 << 20
 	plentyForClusters = 600 << 20
 )
 
@@ -45,22 +45,27 @@ func collectRarely(env Env, plenty int64) (stop func()) {
 	}
 }
 
+// beside is about what Go itself needs, in bytes, which counts for the limit.
+const beside = 16 << 20
+
 // raiseLimit keeps the limit at which Go collects whatever the percentage well
-// above what the scan keeps: a limit that is reached for good would have Go do
-// nothing but collect.
+// above what the scan keeps, with the holes between that only objects of the same
+// size fit into: a limit that is reached for good would have Go do nothing but
+// collect.
 func raiseLimit(plenty int64) (stop func()) {
 	debug.SetMemoryLimit(plenty)
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		m := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}}
 		for tick := time.Tick(50 * time.Millisecond); ; {
 			select {
 			case <-done:
 				return
 			case <-tick:
-				metrics.Read(live)
-				debug.SetMemoryLimit(max(plenty, int64(live[0].Value.Uint64())/2*3))
+				metrics.Read(m)
+				kept, holes := int64(m[0].Value.Uint64()), int64(m[1].Value.Uint64())
+				debug.SetMemoryLimit(max(plenty, kept/10*13+holes+beside))
 			}
 		}
 	}()

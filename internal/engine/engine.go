@@ -6,6 +6,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -93,8 +94,10 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 	all = append(all, m.extra(o.Extra))
 	exceptions := o.Exceptions.use()
 	var lists [][]report.Finding // without what they were made from, which may go
+	n := 0
 	for _, fs := range all {
 		lists = append(lists, fs.list)
+		n += len(fs.list)
 		for i, ref := range fs.refs {
 			f := &fs.list[i]
 			f.Exception = exceptions.match(f, ref)
@@ -108,6 +111,9 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 		rep.Recommendations = append(rep.Recommendations, answer)
 		rep.Summary.Add(answer.Status)
 	}
+	if n > manyFindings {
+		debug.FreeOSMemory() // what was judged makes room for the list
+	}
 	if rep.Findings, err = sorted(ctx, lists); err != nil {
 		return nil, err
 	}
@@ -119,6 +125,9 @@ func Run(ctx context.Context, snap *evidence.Snapshot, checks []*check.Check, o 
 	rep.Exceptions = exceptions.report()
 	return rep, nil
 }
+
+// manyFindings are so many that it pays to give memory back before they are copied.
+const manyFindings = 50_000
 
 // A ruling is what a check said of a scan.
 type ruling struct {

@@ -78,6 +78,7 @@ func (m *maker) findings(c *check.Check, failures []check.Failure) findings {
 	for i := range failures {
 		fs.add(c.ID, c.Recommendation, c.Severity, c.Remedy, failures[i].Ref, &failures[i].Problem)
 	}
+	fs.texts, fs.scratch = nil, nil
 	return fs
 }
 
