@@ -1,8 +1,6 @@
 // Package check is the unit of judgement: a Check looks at evidence and says,
 // object by object, what is wrong. A check is a value, not a type; it does no
-// I/O, prints nothing, and does not know where its evidence came from. Whether
-// something that was not found is absent or was not looked at is decided here,
-// once, in Run.Absent.
+// I/O, prints nothing, and does not know where its evidence came from.
 package check
 
 import (
@@ -277,17 +275,6 @@ func (r *Run) Unknown(scope, reason string) {
 // Duty records that what the check asks about is for somebody else to see to: the
 // provider that runs the control plane.
 func (r *Run) Duty(reason string) { r.Duties = append(r.Duties, reason) }
-
-// Absent records that nothing of a fact was found in the namespace of ref, as a
-// check expects to find it there. Where the fact is complete that is a problem
-// of ref; elsewhere nobody knows.
-func (r *Run) Absent(f evidence.Fact, namespace string, ref *evidence.Ref, p Problem) {
-	if ok, why := r.Complete(f, namespace); !ok {
-		r.Unknown("namespace "+namespace, why)
-		return
-	}
-	r.Judge(ref, []Problem{p})
-}
 
 // Workloads lifts a judgement about one workload to a whole scan.
 func Workloads(judge func(*Scan, *evidence.Workload) []Problem) func(*Run) {

@@ -69,7 +69,8 @@ func (s *space) unseen(r *check.Run) string {
 	return "the files do not create it"
 }
 
-// absent records that the namespace lacks something, as Run.Absent does.
+// absent records that the namespace lacks something. Where not all of it was seen,
+// nobody knows.
 func (s *space) absent(r *check.Run, f evidence.Fact, p check.Problem) {
 	if ok, why := r.Complete(f, s.name); !ok {
 		r.Unknown(s.scope(), why)

@@ -28,18 +28,6 @@ type Path struct {
 	Hops []Hop  `json:"hops"`
 }
 
-// ClosedBy lists the guards that refuse a hop of the path; none for one that is
-// open.
-func (p Path) ClosedBy() []string {
-	var guards []string
-	for _, h := range p.Hops {
-		if h.ClosedBy != "" {
-			guards = append(guards, h.ClosedBy)
-		}
-	}
-	return guards
-}
-
 // A Hop is one step: who is From can be To.
 type Hop struct {
 	// From and To are users and groups as the API server writes them, or targets.

@@ -107,10 +107,14 @@ func subjects(g *escalate.Graph, names []string) (list []rbac.Subject) {
 
 func chain(p escalate.Path) string {
 	text := p.From
+	var closed []string
 	for _, h := range p.Hops {
 		text += " -> " + h.Technique + " -> " + h.To
+		if h.ClosedBy != "" {
+			closed = append(closed, h.ClosedBy)
+		}
 	}
-	if closed := p.ClosedBy(); len(closed) > 0 {
+	if len(closed) > 0 {
 		text += " | " + strings.Join(closed, ", ")
 	}
 	return text

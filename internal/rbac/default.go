@@ -42,23 +42,9 @@ type AddedRule struct {
 	Request Request
 }
 
-// Changed reports whether there is any difference.
-func (d *Difference) Changed() bool {
-	return len(d.Rules)+len(d.Selectors)+len(d.Labels)+len(d.Subjects) > 0 || d.RoleRef != nil
-}
-
-// DefaultRules returns the rules that the API server of a version gives a Role or
-// ClusterRole by itself, feature gates as they come, and whether it makes one of that
-// name. Those of a version that is not known are those of the nearest that is.
-func DefaultRules(kind, namespace, name string, v evidence.Version) ([]rbacv1.PolicyRule, bool) {
-	role, ok := builtinRoles(v)[roleKey{kind, namespace, name}]
-	if !ok {
-		return nil, false
-	}
-	return role.Rules, true
-}
-
-// builtinRoles are the roles that the API server of a version makes.
+// builtinRoles are the roles that the API server of a version makes by itself, feature
+// gates as they come. Those of a version that is not known are those of the nearest
+// that is.
 func builtinRoles(v evidence.Version) map[roleKey]*Role {
 	t, err := builtinTable()
 	if err != nil {

@@ -38,16 +38,6 @@ var silence = sync.OnceFunc(func() {
 	klog.SetOutput(io.Discard)
 })
 
-// Contexts are the names of the kubeconfig's contexts, sorted, and the current
-// one, which may be "". There are none for a pod that uses its own account.
-func Contexts(o Options) (names []string, current string, err error) {
-	file, _, err := o.load()
-	if err != nil {
-		return nil, "", err
-	}
-	return slices.Sorted(maps.Keys(file.Contexts)), file.CurrentContext, nil
-}
-
 // Connect finds the cluster and the credentials, as kubectl does. It reads files
 // and asks nothing of the server. Its errors are one line for the user.
 func Connect(o Options) (*Client, error) {
