@@ -84,6 +84,7 @@ var sensors = map[string]bool{
 // nodeAgents judges the nodes by whether an agent of a kind may run on them, and
 // the agents by whether they do.
 func nodeAgents(r *check.Run, what string, is func(*evidence.Workload) bool) {
+	_, unseen := r.Complete(evidence.Workloads, "")
 	var agents []*evidence.Workload
 	for _, w := range r.Workloads {
 		if w.Kind == "DaemonSet" && w.Instance == "" && is(w) {
@@ -91,7 +92,11 @@ func nodeAgents(r *check.Run, what string, is func(*evidence.Workload) bool) {
 		}
 	}
 	if len(agents) == 0 {
-		r.Unknown("", "no DaemonSet with a known "+what+" was seen: it may be part of the nodes, or not be known here")
+		why := "it may be part of the nodes, or not be known here"
+		if unseen != "" {
+			why = unseen
+		}
+		r.Unknown("", "no DaemonSet with a known "+what+" was seen: "+why)
 		return
 	}
 	wanted := make([]int, len(agents))
@@ -102,6 +107,10 @@ func nodeAgents(r *check.Run, what string, is func(*evidence.Workload) bool) {
 				covered = true
 				wanted[i]++
 			}
+		}
+		if !covered && unseen != "" {
+			r.Unknown(n.Ref.String(), "a DaemonSet with a "+what+" for it may be there: "+unseen)
+			continue
 		}
 		var problems []check.Problem
 		if !covered {
