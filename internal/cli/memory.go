@@ -12,7 +12,7 @@ const (
 	// gcPercent is how much garbage may gather, in percent of what is kept, while
 	// memory is plenty.
 	gcPercent = 500
-	// These are the memory, in bytes, up to which that holds; three tenths of what is
+	// These are the memory, in bytes, up to which that holds; a quarter of what is
 	// kept may always be garbage. A cluster is mostly larger than what anybody has
 	// in files.
 	plentyForFiles    = 280 << 20
@@ -65,7 +65,7 @@ func raiseLimit(plenty int64) (stop func()) {
 			case <-tick:
 				metrics.Read(m)
 				kept, holes := int64(m[0].Value.Uint64()), int64(m[1].Value.Uint64())
-				debug.SetMemoryLimit(max(plenty, kept/10*13+holes+beside))
+				debug.SetMemoryLimit(max(plenty, kept/4*5+holes+beside))
 			}
 		}
 	}()
