@@ -50,14 +50,26 @@ type Check struct {
 	// likewise: who may read the keys. It judges hosts, and is not run where none was
 	// looked at. "" for a check that judges objects.
 	Node string
+	// Probe is the question of a check that only attempts to connect can answer,
+	// likewise: what a port answers to everybody. It judges what the probes tell, and
+	// where nothing was probed nobody misses it: other checks of its row ask the same of
+	// what is configured. "" for any other check.
+	Probe string
+	// Alone is set when what the check finds answers the row by itself, though other
+	// kinds of evidence could: the version of an API server without the flag as well as
+	// the flag. What other checks of the row would have asked is then not missing.
+	Alone bool
 	// Run judges.
 	Run func(*Run)
 }
 
 // Asks reports whether a snapshot is of the kind that the check can judge.
 func (c *Check) Asks(snap *evidence.Snapshot) bool {
-	if c.Node != "" {
+	switch {
+	case c.Node != "":
 		return snap.HasHosts()
+	case c.Probe != "":
+		return len(snap.Probes) > 0
 	}
 	return snap.HasObjects() && (c.Live == "" || snap.Cluster != nil) && (c.Written == "" || snap.Cluster == nil)
 }
@@ -371,7 +383,7 @@ func Validate(checks []*Check) error {
 			return fmt.Errorf("check %s: needs a severity", c.ID)
 		case c.Run == nil:
 			return fmt.Errorf("check %s: has nothing to run", c.ID)
-		case c.Live != "" && c.Written != "", c.Node != "" && c.Live+c.Written != "":
+		case c.Live != "" && c.Written != "", c.Node != "" && c.Live+c.Written != "", c.Probe != "" && c.Live+c.Written+c.Node != "":
 			return fmt.Errorf("check %s: asks two kinds of evidence that never come together", c.ID)
 		case (c.Leaves.What == "") != (len(c.Leaves.To) == 0):
 			return fmt.Errorf("check %s: what it leaves open needs both a question and evidence", c.ID)

@@ -50,6 +50,9 @@ type row struct {
 	failed    check.IDs
 	open      []string // reasons why the answer is not whole
 	live      bool     // a rule asked the live cluster
+	node      bool     // a rule asked the nodes
+	duties    []string // why it is not the user's to see to
+	settled   bool     // a rule that answers the row alone has judged
 	left      []check.Rest
 	unasked   []string // questions of rules that this kind of evidence cannot answer
 	unread    bool     // one of them is that something could not be read
@@ -134,6 +137,7 @@ type ruling struct {
 	asked     bool // the check asks of such a scan
 	evaluated check.IDs
 	unknown   []string
+	duties    []string
 	findings  findings
 }
 
@@ -153,22 +157,28 @@ func judge(ctx context.Context, scan *check.Scan, checks []*check.Check, m *make
 		run := &check.Run{Scan: scan, Severity: c.Severity, Failures: failures[worker][:0]}
 		c.Run(run)
 		failures[worker] = run.Failures
-		rulings[i] = ruling{true, run.Evaluated, unknown(run), m.findings(c, run.Failures)}
+		rulings[i] = ruling{true, run.Evaluated, unknown(run), run.Duties, m.findings(c, run.Failures)}
 	})
 }
 
 // hear takes in what a check of the row said of a snapshot.
 func (rw *row) hear(c *check.Check, r *ruling, snap *evidence.Snapshot, selector func(*evidence.Ref) bool) {
 	if !r.asked {
+		if c.Probe != "" {
+			return // what is tried adds to what is read; no row waits for it
+		}
 		rw.unasked = append(rw.unasked, unasked(c))
 		return
 	}
 	rw.rules++
 	rw.live = rw.live || c.Live != ""
+	rw.node = rw.node || c.Node != ""
+	rw.duties = append(rw.duties, r.duties...)
 	rw.evaluated.AddAll(selected(r.evaluated, snap, selector))
 	gaps := unread(snap, c)
 	rw.unread = rw.unread || len(gaps) > 0
 	rw.open = slices.Concat(rw.open, r.unknown, gaps)
+	rw.settled = rw.settled || c.Alone && r.evaluated.Len() > 0 && len(r.unknown)+len(gaps) == 0
 	if c.Leaves.What != "" && r.evaluated.Len() > 0 {
 		rw.left = append(rw.left, c.Leaves)
 	}
@@ -194,7 +204,7 @@ func (rw *row) leave(l *leftOut) {
 // names one of several, such as the policy that opens a namespace, it is the same.
 func prepared(snap *evidence.Snapshot) *evidence.Snapshot {
 	whole := *snap
-	whole.Gaps = slices.Concat(snap.Gaps, snap.Contradictions())
+	whole.Gaps = slices.Concat(snap.Gaps, snap.Contradictions(), snap.UnseenNodes())
 	whole.InOrder()
 	return &whole
 }
@@ -215,20 +225,37 @@ func selected(evaluated check.IDs, snap *evidence.Snapshot, selector func(*evide
 }
 
 // given are the kinds of evidence that a snapshot is.
-func given(snap *evidence.Snapshot) []guide.Evidence {
-	if snap.Cluster != nil {
-		// Whatever a manifest shows, the cluster does.
-		return []guide.Evidence{guide.Manifest, guide.Cluster}
+func given(snap *evidence.Snapshot) (list []guide.Evidence) {
+	if snap.HasObjects() {
+		list = append(list, guide.Manifest)
 	}
-	return []guide.Evidence{guide.Manifest}
+	if snap.Cluster != nil {
+		list = append(list, guide.Cluster) // whatever a manifest shows, the cluster does
+	}
+	if slices.ContainsFunc(snap.Hosts, func(h *evidence.Host) bool { return h.Root != "" }) {
+		list = append(list, guide.Host)
+	}
+	if len(snap.Probes) > 0 {
+		list = append(list, guide.Probe)
+	}
+	return list
 }
 
-// unasked is the question of a check that needs another kind of evidence.
+// unasked is the question of a check that needs another kind of evidence; "" when
+// what it asks is what every check of objects does.
 func unasked(c *check.Check) string {
-	if c.Live != "" {
-		return c.Live + ": needs " + strings.Join(flagged([]guide.Evidence{guide.Cluster}), "")
+	of := func(what string, e guide.Evidence) string {
+		return what + ": needs " + strings.Join(flagged([]guide.Evidence{e}), "")
 	}
-	return c.Written + ": needs " + strings.Join(flagged([]guide.Evidence{guide.Manifest}), "")
+	switch {
+	case c.Live != "":
+		return of(c.Live, guide.Cluster)
+	case c.Written != "":
+		return of(c.Written, guide.Manifest)
+	case c.Node != "":
+		return of(c.Node, guide.Host)
+	}
+	return of("what "+c.ID+" asks", guide.Manifest)
 }
 
 // leftOpen is a question that no object shows, unless what was given answers it:
@@ -238,10 +265,10 @@ func (rw *row) leftOpen(rest check.Rest, given []guide.Evidence) (string, bool) 
 	switch {
 	case len(to) > 0:
 		return rest.What + ": needs " + strings.Join(flagged(to), " and "), true
-	case rw.live, rest.Elsewhere:
+	case rest.Elsewhere, rw.live && slices.Contains(rest.To, guide.Cluster), rw.node && slices.Contains(rest.To, guide.Host):
 		return "", false
 	}
-	return rest.What + ": no rule tells from the cluster yet", true
+	return rest.What + ": no rule tells yet", true
 }
 
 func without(list, given []guide.Evidence) []guide.Evidence {
@@ -284,7 +311,7 @@ func (rw *row) answer(rec guide.Recommendation, given []guide.Evidence, attestat
 			rw.open = append(rw.open, text)
 		}
 	}
-	if a.Evaluated > 0 {
+	if a.Evaluated > 0 && !rw.settled {
 		rw.open = append(rw.open, rw.unasked...)
 	}
 	open := distinct(rw.open)
@@ -297,6 +324,8 @@ func (rw *row) answer(rec guide.Recommendation, given []guide.Evidence, attestat
 		a.Status, a.Reason = report.Excepted, fmt.Sprintf("every finding has an exception in force (%d)", rw.excepted)
 	case a.Evaluated > 0:
 		a.Status = report.Pass
+	case len(rw.duties) > 0:
+		a.Status, a.Reason = report.NotApplicable, summarize("", distinct(rw.duties))
 	case rw.rules > 0 && len(rw.unasked) == 0:
 		a.Status, a.Reason = report.NotApplicable, "nothing it applies to is among what was read"
 	default:

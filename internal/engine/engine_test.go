@@ -391,7 +391,7 @@ func TestLeavesToTheCluster(t *testing.T) {
 		reason string
 	}{
 		{files, []*check.Check{&leaves}, report.NotEvaluated, "whether it is ready: needs the live cluster's API (--cluster)"},
-		{cluster, []*check.Check{&leaves}, report.NotEvaluated, "whether it is ready: no rule tells from the cluster yet"},
+		{cluster, []*check.Check{&leaves}, report.NotEvaluated, "whether it is ready: no rule tells yet"},
 		{cluster, []*check.Check{&leaves, &live}, report.Pass, ""},
 	} {
 		got := row(t, run(t, test.snap, engine.Options{}, test.checks...), "POD-05")

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 
 	"github.com/gabion-k8s/gabion/internal/check"
@@ -19,7 +20,8 @@ import (
 type maker struct {
 	rank       map[string]guide.Severity
 	severities *severityContext
-	managers   []string // of live objects, by Ref.ID
+	managers   []string       // of live objects, by Ref.ID
+	roots      map[int]string // of hosts, by Ref.ID
 	selector   func(*evidence.Ref) bool
 	// most is how many findings of a check are made in full; 0 for all.
 	most int
@@ -29,6 +31,10 @@ func newMaker(scan *check.Scan, selector func(*evidence.Ref) bool, most int) *ma
 	m := &maker{
 		rank:       map[string]guide.Severity{},
 		severities: newSeverityContext(scan), managers: make([]string, len(scan.Objects)), selector: selector, most: most,
+		roots: map[int]string{},
+	}
+	for _, h := range scan.Hosts {
+		m.roots[h.ID] = h.Root
 	}
 	for _, rec := range guide.All() {
 		m.rank[rec.ID] = rec.Severity
@@ -175,7 +181,10 @@ func (fs *findings) add(rule, recommendation string, severity guide.Severity, re
 	})
 	fs.refs = append(fs.refs, ref)
 	f := &fs.list[len(fs.list)-1]
-	if ref.Outline != nil {
+	switch {
+	case p.At != nil:
+		f.Location = report.Location{File: fs.onDisk(ref, p.At.File), Line: p.At.Line, Column: p.At.Column}
+	case ref.Outline != nil:
 		at := ref.Position(p.Path)
 		f.Location = report.Location{File: at.File, Line: at.Line, Column: at.Column, ValuesKey: at.ValuesKey}
 	}
@@ -189,6 +198,15 @@ func (fs *findings) add(rule, recommendation string, severity guide.Severity, re
 
 // selected reports whether an object is one that is reported about.
 func (m *maker) selected(ref *evidence.Ref) bool { return m.selector == nil || m.selector(ref) }
+
+// onDisk is where a file of a node was read: what a person would open.
+func (m *maker) onDisk(ref *evidence.Ref, file string) string {
+	root := m.roots[ref.ID]
+	if root == "" || root == "/" || file == "" {
+		return file
+	}
+	return path.Join(root, file)
+}
 
 // object names what a finding is about.
 func (m *maker) object(ref *evidence.Ref, container string) report.Object {

@@ -99,6 +99,11 @@ const (
 	TheDisks     Aspect = "disks"     // sizes of file systems
 )
 
+// Aspects returns every aspect.
+func Aspects() []Aspect {
+	return []Aspect{TheFiles, TheProcesses, TheSockets, TheFirewall, ThePackages, TheKernel, TheLogging, TheDisks}
+}
+
 // Has reports whether the node has a role.
 func (h *Host) Has(r Role) bool { return slices.Contains(h.Roles, r) }
 
@@ -198,16 +203,22 @@ func (c *Component) HostPath(path string) (string, bool) {
 	if !c.Pod {
 		return path, true
 	}
-	best, found := Mount{}, false
+	m, found := c.Mount(path)
+	if !found {
+		return "", false
+	}
+	return strings.TrimSuffix(m.Host, "/") + strings.TrimPrefix(path, strings.TrimSuffix(m.Container, "/")), true
+}
+
+// Mount is what of the node is mounted at a path of a component in a pod, or at the
+// nearest folder above it; false where nothing is.
+func (c *Component) Mount(path string) (best Mount, found bool) {
 	for _, m := range c.Mounts {
 		if under(path, m.Container) && (!found || len(m.Container) > len(best.Container)) {
 			best, found = m, true
 		}
 	}
-	if !found {
-		return "", false
-	}
-	return strings.TrimSuffix(best.Host, "/") + strings.TrimPrefix(path, strings.TrimSuffix(best.Container, "/")), true
+	return best, found
 }
 
 // under reports whether a path is a folder or below it.
@@ -301,6 +312,8 @@ type Certificate struct {
 	// SignedBy are the fingerprints of those among the host's certificates that signed
 	// it, verified; its own for one that signed itself.
 	SignedBy []string `json:"signedBy,omitempty"`
+	// Raw is the certificate as it was read, in DER; it is not stored with the host.
+	Raw []byte `json:"-"`
 	// Error is why it could not be parsed, "" when it could.
 	Error string `json:"error,omitempty"`
 }
@@ -542,7 +555,12 @@ type Probed struct {
 	Node      string         `json:"node,omitempty"`
 	Component string         `json:"component"`
 	Address   netip.AddrPort `json:"address"`
-	// Open is whether a connection came about, Error why not.
+	// At is when it was tried, From the address it was tried from, where a connection
+	// came about.
+	At   time.Time  `json:"at,omitzero"`
+	From netip.Addr `json:"from,omitzero"`
+	// Open is whether a connection came about, Error why not, or why what follows is
+	// not, or not wholly, known.
 	Open  bool   `json:"open"`
 	Error string `json:"error,omitempty"`
 	// TLS is whether the port speaks TLS; Versions are those that it agreed to: TLS 1.2;
@@ -563,5 +581,8 @@ type ProbedRequest struct {
 	Request  string `json:"request"` // GET /pods
 	Status   int    `json:"status,omitempty"`
 	Answered bool   `json:"answered,omitempty"`
-	Error    string `json:"error,omitempty"`
+	// User is whom a refusal says that the server took the request to be from, where it
+	// was taken to be from somebody: system:anonymous.
+	User  string `json:"user,omitempty"`
+	Error string `json:"error,omitempty"`
 }

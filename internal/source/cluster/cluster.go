@@ -60,6 +60,7 @@ type Builder struct {
 	KeepJSON bool
 
 	owners owners
+	hosts  map[string]*evidence.Host // by the Node's name
 }
 
 // NewBuilder returns a Builder that fills a snapshot, which must be of nothing
@@ -87,7 +88,13 @@ func (b *Builder) Gap(g evidence.Gap) {
 
 // Add takes one object. It fails for one that cannot be what it says.
 func (b *Builder) Add(o Object) error {
+	if o.APIVersion == KubeletConfigVersion && o.Kind == KubeletConfigKind {
+		return b.addConfig(o)
+	}
 	pod, isPod := o.Typed.(*corev1.Pod)
+	if isPod {
+		b.mirrored(pod)
+	}
 	if isPod && b.owners.made(pod) {
 		b.source.Documents++
 		b.source.Objects++
@@ -127,6 +134,19 @@ func (b *Builder) Add(o Object) error {
 		b.snap.Add(ref, object)
 	}
 	return nil
+}
+
+// addConfig adds what a kubelet said of itself.
+func (b *Builder) addConfig(o Object) error {
+	var named struct {
+		Metadata metav1.ObjectMeta `json:"metadata"`
+	}
+	if err := json.Unmarshal(o.JSON, &named); err != nil {
+		return fmt.Errorf("%s: %w", o.Kind, err)
+	}
+	b.source.Documents++
+	b.source.Objects++
+	return b.configured(named.Metadata.Name, o.JSON)
 }
 
 // addPod adds a pod that nobody made who was listed so far.

@@ -148,6 +148,7 @@ func (b *Builder) Finish() {
 		b.snap.Add(ref, list)
 	}
 	b.owners = owners{}
+	b.addHosts()
 }
 
 // tops are the makers that nobody made who was listed, with those below them.

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -50,6 +51,8 @@ type collection struct {
 	// kinds among them that own something.
 	unseen []resource
 	owning map[schema.GroupKind]bool
+	// nodes are the names of the nodes, as far as they are wanted.
+	nodes []string
 }
 
 // ErrNoNamespace is within the error of Collect when a namespace that was asked for
@@ -90,7 +93,10 @@ func (c *Client) Collect(ctx context.Context, sink cluster.Sink) error {
 	if err := co.list(ctx, carriers); err != nil {
 		return err
 	}
-	return co.list(ctx, co.owners())
+	if err := co.list(ctx, co.owners()); err != nil {
+		return err
+	}
+	return co.configz(ctx)
 }
 
 // builtin are the lists of built-in kinds, those that carry pods apart. Without a
@@ -251,6 +257,9 @@ func (co *collection) drain(ctx context.Context, l listing, stream <-chan batch)
 		case b, open = <-stream:
 		}
 		for _, o := range b.objects {
+			if node, is := o.Typed.(*corev1.Node); is && co.options.Configz {
+				co.nodes = append(co.nodes, node.Name)
+			}
 			if err := co.sink.Add(o); err != nil {
 				return err
 			}

@@ -41,6 +41,8 @@ type Options struct {
 	Namespaces []string
 	// NoSecrets leaves out even the names of Secrets.
 	NoSecrets bool
+	// Configz has each kubelet asked for its configuration, through the API server.
+	Configz bool
 	// UserAgent is what the API server writes into its audit log.
 	UserAgent string
 	// Progress, if set, is told in words how far a collection is.

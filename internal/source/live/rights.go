@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -119,6 +120,9 @@ func (o Options) rights(lists []listing) (rights []Right) {
 	if !o.all() {
 		rights = append(rights, Right{Verb: "get", Resource: "namespaces", Namespace: kubeSystem, Name: kubeSystem})
 	}
+	if o.Configz {
+		rights = append(rights, nodesProxy)
+	}
 	for _, l := range lists {
 		r := Right{Verb: "list", Group: l.group, Resource: l.name, Namespace: l.namespace, Facts: l.facts}
 		if l.only != "" {
@@ -217,8 +221,9 @@ func (c *Client) allowed(ctx context.Context, r Right) (bool, error) {
 	if r.URL != "" {
 		review.Spec.NonResourceAttributes = &authorizationv1.NonResourceAttributes{Verb: r.Verb, Path: r.URL}
 	} else {
+		resource, subresource, _ := strings.Cut(r.Resource, "/")
 		review.Spec.ResourceAttributes = &authorizationv1.ResourceAttributes{
-			Verb: r.Verb, Group: r.Group, Resource: r.Resource, Namespace: r.Namespace, Name: r.Name,
+			Verb: r.Verb, Group: r.Group, Resource: resource, Subresource: subresource, Namespace: r.Namespace, Name: r.Name,
 		}
 	}
 	text, err := json.Marshal(review)

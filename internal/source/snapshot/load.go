@@ -192,12 +192,13 @@ func (l *loader) line(number int, line []byte, sum func([]byte) []byte) error {
 		return err
 	}
 	set := 0
-	for _, is := range []bool{r.Cluster != nil, r.Collected != nil, r.Files != nil, r.Source != nil, r.Gap != nil, r.Object != nil, r.Trailer != nil} {
+	for _, is := range []bool{r.Cluster != nil, r.Collected != nil, r.Files != nil, r.Source != nil, r.Gap != nil, r.Object != nil,
+		r.Host != nil, r.Managed != nil, r.Probed != nil, r.Trailer != nil} {
 		if is {
 			set++
 		}
 	}
-	if set != 1 || r.Object == nil && (r.Partial || r.Written != nil) {
+	if set != 1 || r.Object == nil && (r.Partial || r.Written != nil && r.Host == nil) {
 		return errors.New("not one record")
 	}
 	return l.record(&r, sum)
@@ -246,6 +247,15 @@ func (l *loader) record(r *record, sum func([]byte) []byte) error {
 		return l.inFile(r)
 	case r.Source != nil:
 		return l.source(r.Source)
+	case r.Host != nil:
+		l.count.Objects++
+		return l.host(r)
+	case r.Managed != nil:
+		l.snap.Managed = r.Managed
+		return nil
+	case r.Probed != nil:
+		l.snap.Probes = append(l.snap.Probes, r.Probed)
+		return nil
 	}
 	return l.collected(r.Collected)
 }
@@ -435,6 +445,43 @@ func (l *loader) inFile(r *record) error {
 	}
 	l.snap.Add(ref, object)
 	return nil
+}
+
+// host reads a node that was looked at.
+func (l *loader) host(r *record) error {
+	w := r.Written
+	if l.builder != nil || w == nil || w.Source < 0 || w.Source >= len(l.snap.Sources) {
+		return errors.New("a node of a source that there is not")
+	}
+	if r.Host.Node == "" || !sound(r.Host) {
+		return errors.New("a node without its name, or with nothing in place of a part of it")
+	}
+	l.snap.AddHost(r.Host, l.snap.Sources[w.Source])
+	return nil
+}
+
+// sound reports whether a node holds no null in place of one of its parts.
+func sound(h *evidence.Host) bool {
+	whole := !slices.Contains(h.Certificates, nil) && !slices.Contains(h.Keys, nil) && !slices.Contains(h.Kubeconfigs, nil) &&
+		!slices.Contains(h.System.CNI, nil) && soundComponents(h.Components)
+	for _, f := range h.Files {
+		whole = whole && f != nil
+	}
+	return whole
+}
+
+func soundComponents(list []*evidence.Component) bool {
+	for _, c := range list {
+		if c == nil || !soundComponents(c.Others) {
+			return false
+		}
+		for _, d := range c.Documents {
+			if d == nil {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // writtenSecret reads a Secret of a file; one of a custom kind has nothing but its

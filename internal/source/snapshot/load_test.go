@@ -41,7 +41,7 @@ var hostile = []struct{ name, text, want string }{
 	{"text", "hello\n", "line 1: not a snapshot"},
 	{"no format", strings.Replace(head, `"formatVersion":1,`, "", 1), "line 1: not a snapshot"},
 	{"newer format", strings.Replace(head, `1,"tool"`, `7,"news":[1],"tool"`, 1) + `{"news":1}` + "\n",
-		"line 1: the snapshot has format 7, and formats up to 1 are known here: it takes gabion v0.1.0 or a newer one"},
+		"line 1: the snapshot has format 7, and formats up to 2 are known here: it takes gabion v0.1.0 or a newer one"},
 	{"unknown in the header", strings.Replace(head, `1,"tool"`, `1,"news":[1],"tool"`, 1), `line 1: unknown field "news"`},
 	{"two headers", head + head, "line 2: unknown field"},
 	{"nothing in it", head + last("0", "0", "0"), "line 2: there is nothing in the snapshot"},
@@ -91,6 +91,14 @@ var hostile = []struct{ name, text, want string }{
 	{"Secret in part with data", head + begin + `{"object":{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"stringData":{"a":"s3cr3t-canary"}},"partial":true}` + "\n", `line 3: Secret s: a snapshot has`},
 	{"Secret in a file with data", head + inFiles + `{"object":{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"data":{"a":"czNjcjN0LWNhbmFyeQ=="}},"written":{"source":0}}` + "\n", `line 4: Secret s: a snapshot has`},
 	{"Secret in a file with other fields", head + inFiles + `{"object":{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"}},"written":{"source":0,"field":{"a":"s3cr3t-canary"}}}` + "\n", `line 4: Secret s: its values stand in a field`},
+
+	{"node without a name", head + inFiles + `{"host":{"node":"","readAt":"2026-10-01T12:00:00Z","system":{},"logging":{}},"written":{"source":0}}` + "\n", "line 4: a node without its name"},
+	{"node of no source", head + inFiles + `{"host":{"node":"n1","readAt":"2026-10-01T12:00:00Z","system":{},"logging":{}}}` + "\n", "line 4: a node of a source that there is not"},
+	{"node in a cluster", head + begin + `{"host":{"node":"n1","readAt":"2026-10-01T12:00:00Z","system":{},"logging":{}},"written":{"source":0}}` + "\n", "line 3: a node of a source that there is not"},
+	{"node with nothing for a component", head + inFiles + `{"host":{"node":"n1","readAt":"2026-10-01T12:00:00Z","components":[null],"system":{},"logging":{}},"written":{"source":0}}` + "\n", "line 4: a node without its name, or with nothing"},
+	{"node with nothing for a file", head + inFiles + `{"host":{"node":"n1","readAt":"2026-10-01T12:00:00Z","files":{"/a":null},"system":{},"logging":{}},"written":{"source":0}}` + "\n", "line 4: a node without its name, or with nothing"},
+	{"node with a broken outline", head + inFiles + `{"host":{"node":"n1","readAt":"2026-10-01T12:00:00Z","components":[{"name":"etcd","documents":{"a":{"file":"/a","outline":"AAAAAQ=="}}}],"system":{},"logging":{}},"written":{"source":0}}` + "\n", "line 4: "},
+	{"node with an unknown field", head + inFiles + `{"host":{"node":"n1","key":"s3cr3t-canary","readAt":"2026-10-01T12:00:00Z","system":{},"logging":{}},"written":{"source":0}}` + "\n", "line 4: unknown field"},
 
 	{"object in no file", head + inFiles + pod, "line 4: an object of a source that there is not"},
 	{"object of no source", head + inFiles + strings.Replace(podFile, "0}", "1}", 1), "line 4: an object of a source that there is not"},

@@ -28,7 +28,7 @@ const (
 // FormatVersion is the format that is written, and the newest that is read. Every
 // new record and every new field of one makes a new format: a program that does not
 // know the field could judge otherwise than the one that wrote it.
-const FormatVersion = 1
+const FormatVersion = 2
 
 // A Header is the first line of a snapshot.
 type Header struct {
@@ -46,8 +46,8 @@ type Tool struct {
 	Version string `json:"version"`
 }
 
-// A record is a line after the header. One of Cluster, Object, Gap, Collected,
-// Files, Source and Trailer is set and says what the line is. What follows Cluster
+// A record is a line after the header. One of Cluster, Object, Host, Gap,
+// Collected, Files, Source, Managed, Probed and Trailer is set and says what the line is. What follows Cluster
 // is of that cluster, up to and with Collected; what follows Files is of files.
 type record struct {
 	// Cluster begins what was collected of a cluster, with what is known of it then.
@@ -62,7 +62,13 @@ type record struct {
 	Object json.RawMessage `json:"object,omitempty"`
 	// Partial is set of an object of which only the metadata were read.
 	Partial bool `json:"partial,omitempty"`
-	// Written is set of objects of files.
+	// Host is a node that was looked at, with the Written of its source.
+	Host *evidence.Host `json:"host,omitempty"`
+	// Managed says that a provider runs the control plane, Probed what an attempt to
+	// connect showed.
+	Managed *evidence.Managed `json:"managed,omitempty"`
+	Probed  *evidence.Probed  `json:"probed,omitempty"`
+	// Written is set of objects of files and of nodes.
 	Written *written `json:"written,omitempty"`
 	Trailer *trailer `json:"trailer,omitempty"`
 }

@@ -279,7 +279,7 @@ func factOf(ref *evidence.Ref) evidence.Fact {
 	return f
 }
 
-// Files writes what was read of files. The objects must have been read with their
+// Files writes what was read of files, and of nodes. The objects must have been read with their
 // JSON (manifest.Options.KeepJSON).
 func (w *Writer) Files(snap *evidence.Snapshot) error {
 	if snap.Cluster != nil {
@@ -301,7 +301,16 @@ func (w *Writer) Files(snap *evidence.Snapshot) error {
 	for _, s := range snap.Secrets {
 		secrets[s.Ref] = s
 	}
+	hosts := map[*evidence.Ref]bool{}
+	for _, h := range snap.Hosts {
+		hosts[h.Ref] = true
+		w.host(h, sources)
+	}
+	w.around(snap.Managed, snap.Probes)
 	for _, ref := range snap.Objects {
+		if hosts[ref] {
+			continue
+		}
 		line, err := inFile(ref, sources, secrets[ref])
 		if err != nil {
 			w.fail(fmt.Errorf("%s: %w", ref, err))
@@ -315,6 +324,54 @@ func (w *Writer) Files(snap *evidence.Snapshot) error {
 		w.put(&record{Gap: &g})
 	}
 	return w.err
+}
+
+// host writes a node. What of its packet filter is beyond what a line may have is
+// left out, and that is written.
+func (w *Writer) host(h *evidence.Host, sources map[*evidence.Source]int) {
+	number, ok := sources[h.Source]
+	if !ok {
+		w.fail(fmt.Errorf("%s: it is of no source", h.Ref))
+		return
+	}
+	r := &record{Host: h, Written: &written{Source: number}}
+	line, err := encode(r)
+	if err == nil && excess(line) != "" && len(h.Firewall) > 0 {
+		without := *h
+		without.Firewall, without.Unseen = nil, maps.Clone(h.Unseen)
+		if without.Unseen == nil {
+			without.Unseen = map[evidence.Aspect]string{}
+		}
+		without.Unseen[evidence.TheFirewall] = "the packet filter's rules are too big for a snapshot"
+		r.Host = &without
+	} else if err != nil {
+		w.fail(fmt.Errorf("%s: %w", h.Ref, err))
+		return
+	}
+	w.count.Objects++
+	w.put(r)
+}
+
+// around writes what is known besides objects.
+func (w *Writer) around(m *evidence.Managed, probes []*evidence.Probed) {
+	if m != nil {
+		w.put(&record{Managed: m})
+	}
+	for _, p := range probes {
+		w.put(&record{Probed: p})
+	}
+}
+
+// Around writes who runs the cluster's control plane, nil where that is not a
+// provider, and what attempts to connect showed.
+func (c *Cluster) Around(m *evidence.Managed, probes []*evidence.Probed) error {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	if c.w.open != c {
+		return errFinished
+	}
+	c.w.around(m, probes)
+	return c.w.err
 }
 
 // inFile is the line of an object of a file.

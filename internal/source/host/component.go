@@ -1,0 +1,240 @@
+package host
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/source/host/process"
+)
+
+// A candidate is a component as one way tells of it.
+type candidate struct {
+	*evidence.Component
+	env map[string]word
+	// idle is set for what is installed, and not set up to be started.
+	idle bool
+	// contained is whether a process is in a container, pid its number.
+	contained certainty
+	pid       int
+}
+
+// A certainty is an answer that may not be known.
+type certainty int
+
+const (
+	no certainty = iota
+	perhaps
+	yes
+)
+
+// runsComponent reports whether a process is one of the components'.
+func runsComponent(p *process.Process) bool {
+	_, ok := processCommand(p)
+	return ok
+}
+
+// processCommand says which component a process is, by its first argument, and if it
+// has given itself another name by that of the program.
+func processCommand(p *process.Process) (command, bool) {
+	words := make([]word, 0, min(len(p.Args), maxWords))
+	for _, a := range p.Args[:min(len(p.Args), maxWords)] {
+		words = append(words, word{a, evidence.Position{File: p.Cmdline()}})
+	}
+	name := p.Program()
+	if contains(wrappers, name) || contains(shells, name) {
+		return command{}, false // what it has started is a process of its own
+	}
+	if cmd, ok := parseCommand(words, nil); ok {
+		return cmd, true
+	}
+	if len(p.Args) == 0 {
+		// The kernel cuts names.
+		for _, name := range programs {
+			if p.Comm == name[:min(len(name), 15)] {
+				return command{component: name, unread: p.Cmdline() + ": the command line is too long to be read"}, true
+			}
+		}
+		return command{}, false
+	}
+	for _, name := range programs {
+		if p.Exe != "" && path.Base(p.Exe) == name || name == p.Program() {
+			return command{component: name, args: words[1:]}, true
+		}
+	}
+	return command{}, false
+}
+
+// components finds the components by all ways, and puts each together.
+func (r *reader) components(table *process.Table) {
+	all := r.processes(table)
+	for _, u := range r.units() {
+		if s, ok := r.service(u); ok {
+			all = append(all, r.unitComponent(s))
+		}
+	}
+	// Where the static pods are, the kubelet says.
+	kubelet := r.choose(all, evidence.Kubelet)
+	if kubelet == nil {
+		kubelet = r.configuredKubelet()
+	}
+	folder := r.layout.manifests
+	if kubelet != nil {
+		r.configure(kubelet)
+		folder = r.manifestFolder(kubelet.Component, folder)
+	}
+	all = append(all, r.staticPods(folder)...)
+	var names []string
+	for _, c := range all {
+		names = append(names, c.Name)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if name == evidence.Kubelet {
+			continue
+		}
+		if c := r.choose(all, name); c != nil {
+			r.configure(c)
+			r.host.Components = append(r.host.Components, c.Component)
+		}
+	}
+	if kubelet != nil {
+		r.host.Components = append(r.host.Components, kubelet.Component)
+	}
+}
+
+// container matches the control group of a process in a container; ordinaryPod that of
+// one in a pod that the API server knows: static pods have an ID without dashes.
+var (
+	container   = regexp.MustCompile(`kubepods|[0-9a-f]{64}`)
+	ordinaryPod = regexp.MustCompile(`pod[0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}`)
+)
+
+// processes are the components that run. A control plane in an ordinary pod is that
+// of another cluster, which is hosted here.
+func (r *reader) processes(table *process.Table) (list []*candidate) {
+	for _, p := range table.Processes {
+		cmd, ok := processCommand(p)
+		if !ok || ordinaryPod.MatchString(p.Cgroup) && cmd.component != evidence.KubeProxy && cmd.component != evidence.CloudControllerManager {
+			continue
+		}
+		c := &candidate{env: map[string]word{}, pid: p.PID, Component: &evidence.Component{
+			Name: cmd.component, Way: evidence.FromProcess, Place: evidence.Position{File: p.Cmdline()}, UID: p.UID,
+			Flags: cmd.flags(), Unread: cmd.unread,
+		}}
+		if cmd.component == evidence.Etcd {
+			env, known := process.Environ(r.tree, p.PID, "ETCD_")
+			if !known && c.Unread == "" {
+				c.Unread = "the variables of the process may not be read"
+			}
+			for name, value := range env {
+				c.env[name] = word{value, evidence.Position{File: path.Join(path.Dir(p.Cmdline()), "environ")}}
+			}
+		}
+		switch {
+		case container.MatchString(p.Cgroup):
+			c.contained, c.Pod = yes, true
+		case p.OwnMounts, p.Cgroup == "":
+			c.contained = perhaps // a manifest will tell
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// unitComponent is the component that a service runs.
+func (r *reader) unitComponent(s service) *candidate {
+	c := &candidate{env: s.env, idle: !s.unit.enabled, Component: &evidence.Component{
+		Name: s.cmd.component, Way: evidence.FromFile, Place: evidence.Position{File: s.unit.file}, UID: 0,
+		Flags: s.cmd.flags(), Unread: s.cmd.unread,
+	}}
+	if s.unit.unread != "" {
+		c.Unread = s.unit.unread
+	}
+	for _, set := range s.unit.settings {
+		if set.section == "Service" && set.key == "ExecStart" && set.value != "" {
+			c.Place = set.at
+		}
+	}
+	if s.user != "" {
+		c.UID = r.uid(s.user)
+	}
+	return c
+}
+
+// uid is the number of a user, -1 when it is not known.
+func (r *reader) uid(user string) int {
+	if n, err := strconv.Atoi(user); err == nil {
+		return n
+	}
+	for _, u := range r.users() {
+		if u.name == user {
+			return u.uid
+		}
+	}
+	return -1
+}
+
+// choose puts together what all ways tell of a component: the best one, and behind it
+// the others. nil when it is not there.
+func (r *reader) choose(all []*candidate, name string) *candidate {
+	var ways []*candidate
+	for _, c := range all {
+		if c.Name == name {
+			ways = append(ways, c)
+		}
+	}
+	busy := slices.DeleteFunc(slices.Clone(ways), func(c *candidate) bool { return c.idle })
+	if len(busy) > 0 || !r.kubeletIsSetUp(name) {
+		ways = busy
+	}
+	if len(ways) == 0 {
+		return nil
+	}
+	rank := map[evidence.Way]int{evidence.FromProcess: -1}
+	slices.SortStableFunc(ways, func(a, b *candidate) int { return rank[a.Way] - rank[b.Way] })
+	best := ways[0]
+	for _, other := range ways[1:] {
+		best.learn(other)
+		best.Others = append(best.Others, other.Component)
+	}
+	if best.contained == yes && len(best.Mounts) == 0 {
+		best.Mounts = process.Mounts(r.tree, best.pid)
+	}
+	return best
+}
+
+// kubeletIsSetUp reports whether a name is the kubelet's, and it has what it needs.
+func (r *reader) kubeletIsSetUp(name string) bool {
+	return name == evidence.Kubelet && slices.ContainsFunc(r.layout.kubeletKubeconfigs, func(file string) bool {
+		return r.tree.Stat(file).Type == evidence.Regular
+	})
+}
+
+// learn takes from what is on disk what a process does not tell: the image, the
+// mounts, and where the flags are written that it runs with.
+func (c *candidate) learn(other *candidate) {
+	if c.Way != evidence.FromProcess || other.Way != evidence.FromFile {
+		return
+	}
+	if other.Pod && c.contained != no && len(c.Mounts) == 0 {
+		c.Pod, c.Mounts, c.Image, c.Version = true, other.Mounts, other.Image, other.Version
+	}
+	same := len(c.Flags) == len(other.Flags)
+	used := make([]bool, len(other.Flags))
+	for i, f := range c.Flags {
+		found := false
+		for j, g := range other.Flags {
+			if !used[j] && f.Name == g.Name && f.Value == g.Value {
+				c.Flags[i].Place, used[j], found = g.Place, true, true
+				break
+			}
+		}
+		same = same && found
+	}
+	if same {
+		c.Place = other.Place
+	}
+}

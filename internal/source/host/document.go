@@ -1,0 +1,152 @@
+package host
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/gabion-k8s/gabion/internal/evidence"
+)
+
+// documentFlags are the flags that name a configuration file, by component.
+func documentFlags(component string) []string {
+	switch component {
+	case evidence.APIServer:
+		return []string{
+			"encryption-provider-config", "authentication-config", "authorization-config", "admission-control-config-file",
+			"audit-policy-file", "audit-webhook-config-file", "authentication-token-webhook-config-file",
+			"authorization-webhook-config-file", "egress-selector-config-file", "tracing-config-file",
+		}
+	case evidence.Kubelet:
+		return []string{"config", "image-credential-provider-config"}
+	case evidence.KubeProxy, evidence.Scheduler:
+		return []string{"config"}
+	}
+	return nil
+}
+
+// documents reads the configuration files that a component's flags name.
+func (r *reader) documents(c *evidence.Component) {
+	for _, name := range documentFlags(c.Name) {
+		f, ok := c.Flag(name)
+		if !ok || f.Value == "" || f.Value == "true" {
+			continue
+		}
+		doc := r.configFile(c, f.Value, name == "encryption-provider-config" || strings.HasSuffix(name, "webhook-config-file"))
+		if c.Documents == nil {
+			c.Documents = map[string]*evidence.Document{}
+		}
+		c.Documents[name] = doc
+		if name == "admission-control-config-file" {
+			r.admissionPlugins(c, name, doc)
+		}
+	}
+	if c.Name == evidence.APIServer {
+		r.connections(c)
+	}
+}
+
+// admissionPlugins reads the files that an AdmissionConfiguration names, each as the
+// flag's name, a slash and the plugin's.
+func (r *reader) admissionPlugins(c *evidence.Component, flag string, doc *evidence.Document) {
+	var config struct {
+		Plugins []struct{ Name, Path string }
+	}
+	if json.Unmarshal(doc.JSON, &config) != nil {
+		return
+	}
+	const maxPlugins = 100
+	for i, p := range config.Plugins {
+		if p.Path == "" || i == maxPlugins {
+			continue
+		}
+		file := p.Path
+		if !path.IsAbs(file) {
+			f, _ := c.Flag(flag)
+			file = path.Join(path.Dir(f.Value), file)
+		}
+		c.Documents[flag+"/"+p.Name] = r.configFile(c, file, true)
+	}
+}
+
+// configFile reads a configuration file by the path that the component knows, without
+// the credentials in it.
+func (r *reader) configFile(c *evidence.Component, file string, secret bool) *evidence.Document {
+	doc, host, why := r.configuration(c, file, secret)
+	if why != "" {
+		return &evidence.Document{File: host, APIVersion: doc.APIVersion, Kind: doc.Kind, Error: why}
+	}
+	return &evidence.Document{File: host, APIVersion: doc.APIVersion, Kind: doc.Kind, JSON: redact(doc.JSON), Outline: doc.Outline}
+}
+
+// redact replaces the credentials in a document by their lengths. Which fields are
+// ones, their names tell: those of EncryptionConfiguration and of kubeconfigs.
+func redact(text json.RawMessage) json.RawMessage {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var value any
+	if decoder.Decode(&value) != nil {
+		return nil
+	}
+	if !hide(value, false) {
+		return text
+	}
+	out, err := json.Marshal(value)
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+// hide replaces the credentials below a value, or, when all is set, every text but
+// names; it reports whether there were any.
+func hide(value any, all bool) (found bool) {
+	switch v := value.(type) {
+	case map[string]any:
+		for name, below := range v {
+			if s, ok := below.(string); ok && s != "" && (all && name != "name" || isSecret(name)) {
+				v[name] = bits(s)
+				found = true
+				continue
+			}
+			found = hide(below, all || holdsSecrets(name)) || found
+		}
+	case []any:
+		for i, below := range v {
+			if s, ok := below.(string); ok && all && s != "" {
+				v[i] = bits(s)
+				found = true
+				continue
+			}
+			found = hide(below, all) || found
+		}
+	}
+	return found
+}
+
+// isSecret reports whether a field of that name holds a credential.
+func isSecret(name string) bool {
+	switch strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name)) {
+	case "secret", "token", "password", "passwd", "clientkeydata", "clientsecret", "accesstoken", "refreshtoken", "idtoken", "secretkey", "passphrase", "privatekey", "keydata":
+		return true
+	}
+	return false
+}
+
+// holdsSecrets reports whether all that stands in a field of that name may be a
+// credential: headers of requests, what authentication plugins are given.
+func holdsSecrets(name string) bool {
+	return name == "staticPodURLHeader" || name == "auth-provider" || name == "env"
+}
+
+// bits is what is kept of a credential.
+func bits(secret string) string {
+	n := len(secret)
+	if key, err := base64.StdEncoding.DecodeString(secret); err == nil {
+		n = len(key)
+	}
+	return fmt.Sprintf("%d bit", 8*n)
+}
