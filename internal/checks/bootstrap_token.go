@@ -28,7 +28,8 @@ tokens that expire after a day, and the control plane deletes them then.
 Looked at are the Secrets of type bootstrap.kubernetes.io/token in kube-system, and
 when each was made: one that is older than a day was given a longer life, or none. When
 it expires is written in the Secret's value, which is never read. Which other ways to
-authenticate the API server has is in its command line.
+authenticate the API server has is in its command line, which authentication-methods
+asks.
 
     kubeadm token list
     kubeadm token create --ttl 1h
@@ -56,7 +57,7 @@ func bootstrapToken(r *check.Run) {
 	if ok, why := r.Complete(evidence.Secrets, kubeSystem); !ok {
 		r.Unknown("namespace "+kubeSystem, why)
 	}
-	r.Unknown("", needs("which ways to authenticate the API server has, and whether somebody claims each", guide.Host))
+	unlessSeen(r, "which ways to authenticate the API server has, and whether somebody claims each")
 }
 
 func oldToken(s *evidence.Secret, age time.Duration) []check.Problem {

@@ -59,7 +59,7 @@ func TestLedgerCovered(t *testing.T) {
 	}
 }
 
-// The sections are concatenated in the ledger's order, and so are the checks in them.
+// The checks are in the ledger's order.
 func TestOrder(t *testing.T) {
 	place := map[string]int{}
 	for i, rec := range guide.All() {

@@ -19,6 +19,7 @@ var InsecurePort = &check.Check{
 	Remedy:         "set insecure-port to 0, or upgrade to 1.24 or later, which has no such port",
 	Needs:          []evidence.Fact{evidence.Namespaces},
 	Live:           "which version the API server is",
+	Alone:          true,
 	Doc: `On its insecure port an API server obeyed everyone who reached it, without TLS,
 authentication or authorization.
 
@@ -39,6 +40,6 @@ func insecurePort(r *check.Run) {
 	case v.AtLeast(24):
 		judgeCluster(r)
 	default:
-		r.Unknown("", needs(fmt.Sprintf("whether the insecure port of the API server %s is off", v), guide.Host))
+		unlessSeen(r, fmt.Sprintf("whether the insecure port of the API server %s is off", v))
 	}
 }

@@ -21,6 +21,7 @@ var NetworkPlugin = &check.Check{
 	Needs:          []evidence.Fact{evidence.Workloads, evidence.ConfigMaps},
 	Leaves:         attempt,
 	Live:           "which network plugin runs",
+	Alone:          true,
 	Doc: `The API server stores NetworkPolicies whether or not anything enforces them. With a
 plugin that does not, every policy is a comfort without effect.
 

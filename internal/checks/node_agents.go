@@ -33,6 +33,7 @@ reads the node's logs (those of log-agent). A node that none of them may run on,
 node selector, node affinity or tolerations, is reported, and so is a DaemonSet that
 has fewer pods ready than nodes it may run on. Taints that Kubernetes itself puts on nodes in
 trouble are left out: DaemonSets tolerate them. Pods that are not ready count as missing.
+A node that was looked at itself and runs such an agent as a service needs no other.
 Where no such agent was seen nothing is said.
 
     spec:
@@ -40,7 +41,8 @@ Where no such agent was seen nothing is said.
         - operator: Exists
 `,
 	Run: func(r *check.Run) {
-		nodeAgents(r, "log agent", func(w *evidence.Workload) bool { return readsNodeLogs(w) && runsLogAgent(w) })
+		nodeAgents(r, "log agent", func(w *evidence.Workload) bool { return readsNodeLogs(w) && runsLogAgent(w) },
+			func(node string) bool { return hasAgent(r.Hosts, node) })
 	},
 }
 
@@ -68,7 +70,7 @@ not be known here.
         - operator: Exists
 `,
 	Run: func(r *check.Run) {
-		nodeAgents(r, "sensor", func(w *evidence.Workload) bool { return runsImage(w, sensors) })
+		nodeAgents(r, "sensor", func(w *evidence.Workload) bool { return runsImage(w, sensors) }, func(string) bool { return false })
 	},
 }
 
@@ -82,8 +84,8 @@ var sensors = map[string]bool{
 }
 
 // nodeAgents judges the nodes by whether an agent of a kind may run on them, and
-// the agents by whether they do.
-func nodeAgents(r *check.Run, what string, is func(*evidence.Workload) bool) {
+// the agents by whether they do. A node that has one of its own needs no other.
+func nodeAgents(r *check.Run, what string, is func(*evidence.Workload) bool, ownAgent func(node string) bool) {
 	_, unseen := r.Complete(evidence.Workloads, "")
 	var agents []*evidence.Workload
 	for _, w := range r.Workloads {
@@ -91,7 +93,7 @@ func nodeAgents(r *check.Run, what string, is func(*evidence.Workload) bool) {
 			agents = append(agents, w)
 		}
 	}
-	if len(agents) == 0 {
+	if len(agents) == 0 && !slices.ContainsFunc(r.Nodes, func(n *evidence.Object[corev1.Node]) bool { return ownAgent(n.Name) }) {
 		why := "it may be part of the nodes, or not be known here"
 		if unseen != "" {
 			why = unseen
@@ -101,7 +103,7 @@ func nodeAgents(r *check.Run, what string, is func(*evidence.Workload) bool) {
 	}
 	wanted := make([]int, len(agents))
 	for _, n := range r.Nodes {
-		covered := false
+		covered := ownAgent(n.Name)
 		for i, w := range agents {
 			if mayRunOn(w.Pod, n) {
 				covered = true
@@ -116,7 +118,7 @@ func nodeAgents(r *check.Run, what string, is func(*evidence.Workload) bool) {
 		if !covered {
 			problems = []check.Problem{{
 				Path:    evidence.NewPath("spec", "taints"),
-				Message: fmt.Sprintf("no %s may run on node %q: %s", what, n.Name, keptOff(agents[0], n)),
+				Message: fmt.Sprintf("no %s may run on node %q: %s", what, n.Name, keptOff(agents, n)),
 			}}
 		}
 		r.Judge(n.Ref, problems)
@@ -140,8 +142,12 @@ func lacking(w *evidence.Workload, what string, wanted int) []check.Problem {
 	return []check.Problem{{Path: evidence.NewPath("metadata", "name"), Value: w.Name, Message: message}}
 }
 
-// keptOff says why a DaemonSet does not run on a node.
-func keptOff(w *evidence.Workload, n *evidence.Object[corev1.Node]) string {
+// keptOff says why the first of several DaemonSets does not run on a node.
+func keptOff(agents []*evidence.Workload, n *evidence.Object[corev1.Node]) string {
+	if len(agents) == 0 {
+		return "there is no DaemonSet with one, as other nodes have their own"
+	}
+	w := agents[0]
 	if t := untolerated(w.Pod.Tolerations, n); t != nil {
 		return fmt.Sprintf("%s does not tolerate the taint %s", w.Ref, t.Key)
 	}

@@ -19,7 +19,8 @@ var PodSecurityLabels = &check.Check{
 	Recommendation: "ENF-01",
 	Severity:       guide.High,
 	Remedy:         "set the label pod-security.kubernetes.io/enforce to baseline or restricted, after a server-side dry run that lists the pods it would refuse",
-	Needs:          []evidence.Fact{evidence.Namespaces, evidence.Workloads, evidence.Admission},
+	Needs:          []evidence.Fact{evidence.Namespaces, evidence.Workloads, evidence.Admission, evidence.ControlPlanes},
+	Alone:          true,
 	Doc: `Without a control that refuses them, privileged pods are one kubectl command away,
 whatever the manifests of today say. Pod Security Admission is part of the API server
 and works by labels of the namespace: enforce refuses pods, warn and audit only talk.
@@ -31,7 +32,8 @@ namespace that the configuration calls a system namespace it ranks low, and so i
 in default of a live cluster while nothing runs there. Where another
 policy engine among the objects refuses insecure pods, a missing label is not judged.
 The labels of namespaces that no file creates are not known. A default in the API
-server's admission configuration is not seen in files.
+server's admission configuration counts for namespaces without a label where the
+API server's node was looked at; it is not seen in files.
 
 ` + "```yaml" + `
 metadata:
@@ -81,6 +83,8 @@ func podSecurityLabel(s *check.Scan, sp *space) []check.Problem {
 		p.Message = fmt.Sprintf("namespace %q enforces the level privileged, which refuses nothing", ns.Name)
 	case labelled:
 		p.Message = fmt.Sprintf("namespace %q enforces %q, which is no level: the API server refuses the object", ns.Name, level)
+	case !labelled && podSecurityDefault(s, ns.Name) != "":
+		return nil // the API server enforces its default
 	default:
 		p.Message = fmt.Sprintf("namespace %q has no label %s: pods of any kind are let in%s", ns.Name, enforceLabel, onlyTalks(ns))
 	}

@@ -17,10 +17,21 @@
 //
 //	# cluster: {"version": "v1.36.3", "gaps": [{"fact": "nodes", "reason": "forbidden"}]}
 //
+// and lines that give evidence.Probed as JSON are what attempts to connect to it showed:
+//
+//	# probe: {"node": "cp-1", "component": "etcd", "address": "10.0.0.11:2379", "open": true}
+//
+// One that gives evidence.Managed as JSON says that a provider runs its control plane:
+//
+//	# managed: {"provider": "EKS", "why": "the version", "command": "aws eks …"}
+//
 // A check that asks only live clusters, or only files, is not run on the others.
 //
 // Manifests are decoded strictly: an example that the API server would refuse,
-// or drop a field of, proves nothing. The package is for tests only.
+// or drop a field of, proves nothing.
+//
+// What is to be judged of nodes is written as archives of their files: see Node. The
+// package is for tests only.
 package checktest
 
 import (
@@ -47,16 +58,17 @@ import (
 
 // A Tally is what the examples of one check held.
 type Tally struct {
-	// Failing and Passing are objects with and without a problem.
+	// Failing and Passing are objects, or nodes, with and without a problem.
 	Failing, Passing int
 	Unknown          int
 }
 
-// Run runs c on every manifest in dir, each by itself.
+// Run runs c on every manifest and every node in dir, each by itself.
 func Run(t *testing.T, dir string, c *check.Check) Tally {
 	t.Helper()
 	files, _ := filepath.Glob(filepath.Join(dir, "*.yaml"))
-	if len(files) == 0 {
+	archives, _ := filepath.Glob(filepath.Join(dir, "*.txtar"))
+	if len(files)+len(archives) == 0 {
 		t.Fatalf("%s: no examples", dir)
 	}
 	var tally Tally
@@ -64,15 +76,25 @@ func Run(t *testing.T, dir string, c *check.Check) Tally {
 		src := read(t, file)
 		run := Judge(t, file, src, c)
 		compare(t, file, src, run)
-		failed := map[*evidence.Ref]bool{}
-		for _, f := range run.Failures {
-			failed[f.Ref] = true
-		}
-		tally.Failing += len(failed)
-		tally.Passing += run.Evaluated.Len() - len(failed)
-		tally.Unknown += len(run.Unknowns)
+		tally.add(run)
+	}
+	for _, file := range archives {
+		n := ReadNode(t, file)
+		run := JudgeNode(c, n.Scan(t))
+		n.Compare(t, run)
+		tally.add(run)
 	}
 	return tally
+}
+
+func (y *Tally) add(run *check.Run) {
+	failed := map[*evidence.Ref]bool{}
+	for _, f := range run.Failures {
+		failed[f.Ref] = true
+	}
+	y.Failing += len(failed)
+	y.Passing += run.Evaluated.Len() - len(failed)
+	y.Unknown += len(run.Unknowns)
 }
 
 // Judge runs c over the manifests in src, if they are of the kind that it asks.
@@ -144,6 +166,7 @@ func served(t *testing.T, file, text, src string) *evidence.Snapshot {
 		b.Gap(g)
 	}
 	b.Finish()
+	snap.Probes, snap.Managed = probes(t, file, src), provider(t, file, src)
 	for _, ref := range snap.Objects {
 		ref.Outline = outlines[ref.String()]
 	}
