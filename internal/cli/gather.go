@@ -40,8 +40,15 @@ type sources struct {
 	asGroups       []string
 	requestTimeout timeout
 	noSecrets      bool
+	configz        bool
 
 	snapshots []string
+
+	hostRoots []string
+	hostName  string
+	// cloudConfig is a provider's description of the cluster.
+	cloudConfig string
+	probe       bool
 
 	quiet, verbose bool
 	// program is how the program was called.
@@ -68,6 +75,7 @@ func (s *sources) clusterFlags(f *pflag.FlagSet) {
 	s.requestTimeout = timeout(live.DefaultRequestTimeout)
 	f.Var(&s.requestTimeout, "request-timeout", "longest wait for one answer of the API server")
 	f.BoolVar(&s.noSecrets, "no-secrets", false, "do not list the Secrets, not even without their values")
+	f.BoolVar(&s.configz, "configz", false, "ask each kubelet for its configuration, through the API server; takes get on nodes/proxy, a powerful right")
 }
 
 // A timeout is a flag's value; as kubectl's, one without a unit is in seconds.
@@ -112,19 +120,22 @@ func (s *sources) complete(cmd *cobra.Command, args []string) error {
 	s.paths = slices.Concat(args, s.filenames)
 	s.program = cmd.Root().DisplayName()
 	s.contexts = distinct(s.contexts)
-	for _, name := range []string{"context", "kubeconfig", "all-namespaces", "as", "as-group", "no-secrets"} {
+	for _, name := range []string{"context", "kubeconfig", "all-namespaces", "as", "as-group", "no-secrets", "configz"} {
 		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
 			s.cluster = true
 		}
 	}
-	if len(s.paths) == 0 && len(s.snapshots) == 0 && isPlugin(cmd) {
+	others := len(s.snapshots) + len(s.hostRoots)
+	if len(s.paths)+others == 0 && isPlugin(cmd) {
 		s.cluster = true
 	}
 	switch {
-	case !s.cluster && len(s.paths) == 0 && len(s.snapshots) == 0:
-		return usagef("nothing to read: name a file, a folder, a chart, - for standard input, or --cluster for a live cluster\nFor example: gabion %s deploy/", relativePath(cmd))
+	case !s.cluster && len(s.paths)+others == 0:
+		return usagef("nothing to read: name a file, a folder, a chart, - for standard input, --cluster for a live cluster, or --host-root for a node\nFor example: gabion %s deploy/", relativePath(cmd))
 	case s.everywhere && s.namespace != "":
 		return usagef("--all-namespaces and --namespace %s: give one of them", s.namespace)
+	case s.hostName != "" && len(s.hostRoots) != 1:
+		return usagef("--host-name %s: needs one --host-root", s.hostName)
 	case len(s.asGroups) > 0 && s.as == "":
 		return usagef("--as-group: needs --as, as the API server does")
 	}
@@ -186,6 +197,23 @@ func (s *sources) gather(ctx context.Context, env Env) ([]*evidence.Snapshot, er
 		}
 		worlds = append(worlds, stored...)
 	}
+	for _, dir := range s.hostRoots {
+		world, err := s.readHost(ctx, env, dir, watch)
+		if err != nil {
+			return nil, err
+		}
+		worlds = append(worlds, world)
+	}
+	worlds = joinHosts(worlds)
+	if err := s.recognise(worlds); err != nil {
+		return nil, err
+	}
+	if s.probe {
+		tryAddresses(ctx, worlds, watch)
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	nameApart(worlds)
 	for _, w := range worlds {
 		w.Sort()
@@ -206,7 +234,7 @@ func (s *sources) connect(watch *progress) ([]*live.Client, error) {
 	for _, name := range contexts {
 		o := live.Options{
 			Kubeconfig: s.kubeconfig, Context: name, As: s.as, AsGroups: s.asGroups,
-			RequestTimeout: time.Duration(s.requestTimeout), NoSecrets: s.noSecrets, UserAgent: "gabion/" + tool().Version,
+			RequestTimeout: time.Duration(s.requestTimeout), NoSecrets: s.noSecrets, Configz: s.configz, UserAgent: "gabion/" + tool().Version,
 		}
 		if s.namespace != "" {
 			o.Namespaces = []string{s.namespace}
@@ -241,7 +269,7 @@ func (s *sources) readCluster(ctx context.Context, c *live.Client, only bool) (*
 
 // single reports whether nothing is read but one live cluster.
 func (s *sources) single() bool {
-	return len(s.contexts) < 2 && len(s.paths)+len(s.snapshots) == 0
+	return len(s.contexts) < 2 && len(s.paths)+len(s.snapshots)+len(s.hostRoots) == 0
 }
 
 // look hands a cluster to a Sink that is opened for it. Of several clusters, one that

@@ -93,7 +93,7 @@ func (o *ownRoleOptions) valid() error {
 
 // rights are those that it takes to look at any cluster.
 func (o *ownRoleOptions) rights() []live.Right {
-	l := live.Options{NoSecrets: o.noSecrets}
+	l := live.Options{NoSecrets: o.noSecrets, Configz: o.configz}
 	if o.namespace != "" {
 		l.Namespaces = []string{o.namespace}
 	}
@@ -174,6 +174,10 @@ func (o *ownRoleOptions) print(out io.Writer, rights []live.Right) error {
 	if !o.noSecrets {
 		m.line("# Of Secrets it asks only for the metadata of those that hold tokens, but there is no")
 		m.line("# right for that alone. --no-secrets leaves them out.")
+	}
+	if o.configz {
+		m.line("# To ask kubelets for their configuration takes get on nodes/proxy, and with that one")
+		m.line("# may run commands in any container. Without --configz it is left out.")
 	}
 	whole, roles := live.Roles(o.name, rights)
 	var rules []report.Rule

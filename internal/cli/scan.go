@@ -39,8 +39,8 @@ type scanOptions struct {
 func newScan(env Env) *cobra.Command {
 	var o scanOptions
 	cmd := &cobra.Command{
-		Use:   "scan [PATH...] [--cluster] [--snapshot FILE]",
-		Short: "Judge manifests, charts, overlays and clusters against every recommendation",
+		Use:   "scan [PATH...] [--cluster] [--host-root DIR] [--snapshot FILE]",
+		Short: "Judge manifests, charts, overlays, clusters and nodes against every recommendation",
 		Long: `Judge what is given against every recommendation of the guide, and report.
 
 A PATH is a file, a folder, a Helm chart (folder or .tgz), a Kustomize folder, a
@@ -53,6 +53,10 @@ it, and with --snapshot one that was read earlier. Reading takes get and list, n
 Secret's value, and what may not be read is said: gabion rbac own-role prints the
 rights that it takes. Files and each cluster are judged apart and reported together.
 
+With --host-root a node is read: its files, and what runs and listens if it is the
+node itself. Nothing is started and nothing written. Given together with the
+cluster that it belongs to, or with a snapshot of it, both are judged as one.
+
 Exit codes:
   0  judged, and nothing at or above --fail-on
   1  findings at or above --fail-on
@@ -63,6 +67,7 @@ Exit codes:
   gabion scan chart/ --values prod.yaml -o wide
   kustomize build overlays/prod | gabion scan -
   gabion scan --cluster --context prod
+  gabion scan --host-root /
   gabion scan deploy/ -o sarif=gabion.sarif -o html=report.html --fail-on high`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.complete(cmd, args); err != nil {
@@ -78,6 +83,9 @@ Exit codes:
 	f.SortFlags = false
 	o.pathFlags(f)
 	o.clusterFlags(f)
+	o.hostFlags(f)
+	o.cloudFlags(f)
+	o.probeFlags(f)
 	f.StringVarP(&o.selector, "selector", "l", "", "report only about objects with these labels; everything is read all the same")
 	f.StringArrayVarP(&o.outputs, "output", "o", nil, "FORMAT[=FILE], repeatable: "+strings.Join(report.Names(), ", ")+" (default table)")
 	f.StringVar(&o.failOn, "fail-on", "", "least severity that makes the exit code 1: critical, high, medium, low, info, none (default medium)")

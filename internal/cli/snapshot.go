@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/source/cloud"
 	"github.com/gabion-k8s/gabion/internal/source/cluster"
 	"github.com/gabion-k8s/gabion/internal/source/live"
 	"github.com/gabion-k8s/gabion/internal/source/snapshot"
@@ -23,7 +24,7 @@ type snapshotOptions struct {
 func newSnapshot(env Env) *cobra.Command {
 	var o snapshotOptions
 	cmd := &cobra.Command{
-		Use:   "snapshot [PATH...] [--cluster] --output-file FILE",
+		Use:   "snapshot [PATH...] [--cluster] [--host-root DIR] --output-file FILE",
 		Short: "Collect evidence into one file that can be judged later, elsewhere",
 		Long: `Collect what a scan would read, judge nothing, and put it into one file. Judged
 later and elsewhere by gabion scan --snapshot, it gives the same findings and the
@@ -38,8 +39,9 @@ Exit codes: 0 when all was read, 2 for wrong usage, 3 when something could not b
 read: the file says what, and so does a scan of it.`,
 		Example: `  gabion snapshot --cluster --output-file prod.snap
   gabion snapshot --context east --context west --output-file fleet.snap
+  gabion snapshot --host-root / --output-file node1.snap
   gabion snapshot deploy/ --output-file deploy.snap
-  gabion scan --snapshot prod.snap`,
+  gabion scan --snapshot prod.snap --snapshot node1.snap`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.complete(cmd, args); err != nil {
 				return err
@@ -52,6 +54,8 @@ read: the file says what, and so does a scan of it.`,
 	f.StringVar(&o.file, "output-file", "", "file to write; required")
 	f.StringArrayVarP(&o.filenames, "filename", "f", nil, "file, folder or - to read; same as PATH, repeatable")
 	o.clusterFlags(f)
+	o.hostFlags(f)
+	o.cloudFlags(f)
 	o.chartFlags(f)
 	o.voiceFlags(f)
 	return cmd
@@ -66,6 +70,17 @@ func runSnapshot(ctx context.Context, env Env, o snapshotOptions) error {
 	clients, err := o.connect(watch)
 	if err != nil {
 		return err
+	}
+	var managed *evidence.Managed
+	if o.cloudConfig != "" {
+		provider, config, err := o.described()
+		switch {
+		case err != nil:
+			return err
+		case len(clients) != 1:
+			return usagef("--cloud-config %s: describes one cluster, and %d are read", o.cloudConfig, len(clients))
+		}
+		managed = cloud.Given(provider, config)
 	}
 	complete := true
 	err = writePrivate(o.file, func(to io.Writer) error {
@@ -82,8 +97,19 @@ func runSnapshot(ctx context.Context, env Env, o snapshotOptions) error {
 				return err
 			}
 		}
+		for _, dir := range o.hostRoots {
+			world, err := o.readHost(ctx, env, dir, watch)
+			if err != nil {
+				return err
+			}
+			world.Sort()
+			complete = complete && len(world.Gaps) == 0
+			if err := w.Files(world); err != nil {
+				return err
+			}
+		}
 		for _, c := range clients {
-			whole, err := collect(ctx, c, o.single(), w)
+			whole, err := collect(ctx, c, o.single(), w, managed)
 			if err != nil {
 				return err
 			}
@@ -102,7 +128,7 @@ func runSnapshot(ctx context.Context, env Env, o snapshotOptions) error {
 
 // collect writes what a cluster has, as it comes, and reports whether all of it
 // could be read.
-func collect(ctx context.Context, c *live.Client, only bool, w *snapshot.Writer) (whole bool, err error) {
+func collect(ctx context.Context, c *live.Client, only bool, w *snapshot.Writer, managed *evidence.Managed) (whole bool, err error) {
 	var to *snapshot.Cluster
 	var gaps gapCounter
 	err = look(ctx, c, only, func(about *evidence.Cluster) (_ cluster.Sink, err error) {
@@ -111,6 +137,9 @@ func collect(ctx context.Context, c *live.Client, only bool, w *snapshot.Writer)
 		return &gaps, err
 	})
 	if err != nil {
+		return false, err
+	}
+	if err := to.Around(managed, nil); err != nil {
 		return false, err
 	}
 	return gaps.n == 0, to.Finish()
