@@ -112,7 +112,7 @@ var nftConstructs = []constructTest{
 	{`{"ct count": {"val": 10, "inv": true}}`, dropped, dropped},
 	{`{"ct count": {"val": 10}}`, allowed, allowed},
 	{`{"set": {"op": "add", "elem": {"payload": {"protocol": "ip", "field": "saddr"}}, "set": "@filled", "stmt": [{"limit": {"rate": 5, "per": "second", "inv": true}}]}}`, dropped, dropped},
-	{`{"set": {"op": "add", "elem": {"payload": {"protocol": "ip", "field": "saddr"}}, "set": "@filled"}}`, allowed, allowed},
+	{`{"set": {"op": "add", "elem": {"payload": {"protocol": "ip", "field": "saddr"}}, "set": "@filled"}}`, allowed, dropped},
 	{`{"queue": {"num": 1}}`, `"queue"`, ""},
 	{`{"synproxy": null}`, `"synproxy"`, ""},
 	{`{"reject": {"type": "icmp", "expr": "port-unreachable"}}`, dropped, dropped},

@@ -258,7 +258,10 @@ func (n *nftReader) statement(kind string, body json.RawMessage) []step {
 			Inv bool
 		}
 		// The connection at hand is the first and is counted.
-		if json.Unmarshal(body, &count) != nil || count.Inv != (count.Val < 1) {
+		switch {
+		case json.Unmarshal(body, &count) != nil:
+			return matchStep(unmodelledMatch("a count of connections"))
+		case count.Inv != (count.Val < 1):
 			return matchStep(never())
 		}
 		return nil
@@ -298,12 +301,13 @@ func (n *nftReader) limited(body json.RawMessage) []step {
 // update adds to a set; statements within it may stop the rule as they would outside.
 func (n *nftReader) update(kind string, body json.RawMessage) []step {
 	var u struct {
-		Op   string
-		Stmt json.RawMessage
+		Op              string
+		Elem, Key, Stmt json.RawMessage
 	}
 	if json.Unmarshal(body, &u) != nil {
 		return []step{unclearStep(kind)}
 	}
+	steps := having(cmp.Or(string(u.Elem), string(u.Key)))
 	var list []map[string]json.RawMessage
 	var single map[string]json.RawMessage
 	if json.Unmarshal(u.Stmt, &single) == nil && single != nil {
@@ -311,7 +315,6 @@ func (n *nftReader) update(kind string, body json.RawMessage) []step {
 	} else if len(u.Stmt) > 0 && json.Unmarshal(u.Stmt, &list) != nil {
 		return []step{unclearStep(kind)}
 	}
-	var steps []step
 	for _, s := range list {
 		for k, b := range s {
 			if !slices.Contains([]string{"limit", "counter", "ct count", "quota", "last"}, k) {
@@ -319,6 +322,26 @@ func (n *nftReader) update(kind string, body json.RawMessage) []step {
 			}
 			steps = append(steps, n.statement(k, b)...)
 		}
+	}
+	return steps
+}
+
+// having are the matches of packets that have what is added to a set: nft does not say
+// that a rule adding ip saddr is over for one of IPv6.
+func having(elem string) []step {
+	var wrapped struct {
+		Elem struct{ Val json.RawMessage }
+	}
+	if json.Unmarshal([]byte(elem), &wrapped) == nil && len(wrapped.Elem.Val) > 0 {
+		elem = string(wrapped.Elem.Val)
+	}
+	fields, err := nftFields(json.RawMessage(elem), maxNesting)
+	if err != nil {
+		return matchStep(unmodelledMatch("what is added to a set: " + err.Error()))
+	}
+	var steps []step
+	for _, f := range fields {
+		steps = append(steps, step{match: single(f, value{anything: true}, false)})
 	}
 	return steps
 }
