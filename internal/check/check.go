@@ -197,9 +197,9 @@ type Failure struct {
 	Problem Problem
 }
 
-// An Unknown is something a check could not judge, and why.
-type Unknown struct {
-	// Scope is the object or namespace that was not judged, "" for the whole row.
+// An Unjudged is something that a check did not judge, and why.
+type Unjudged struct {
+	// Scope is the object, node or namespace that was not judged, "" for the whole row.
 	Scope  string
 	Reason string
 }
@@ -210,10 +210,9 @@ type Run struct {
 	// Evaluated has the IDs of the objects that were judged.
 	Evaluated IDs
 	Failures  []Failure
-	Unknowns  []Unknown
-
-	// Duties are why others than the user answer for what was to be judged.
-	Duties []string
+	// Unknowns could not be judged, Inapplicables were not to be: somebody else answers
+	// for them, or what they are about is not in use.
+	Unknowns, Inapplicables []Unjudged
 
 	// Severity is that of problems that have none of their own.
 	Severity guide.Severity
@@ -281,12 +280,15 @@ func (r *Run) JudgeWorkload(w *evidence.Workload, problems []Problem) {
 
 // Unknown records that something was not judged.
 func (r *Run) Unknown(scope, reason string) {
-	r.Unknowns = append(r.Unknowns, Unknown{scope, reason})
+	r.Unknowns = append(r.Unknowns, Unjudged{scope, reason})
 }
 
-// Duty records that what the check asks about is for somebody else to see to: the
-// provider that runs the control plane.
-func (r *Run) Duty(reason string) { r.Duties = append(r.Duties, reason) }
+// Inapplicable records that there is nothing to judge: what the check asks about is for
+// the provider of the control plane to see to, or is not in use. It is the answer to a
+// row of which nothing else was judged.
+func (r *Run) Inapplicable(scope, reason string) {
+	r.Inapplicables = append(r.Inapplicables, Unjudged{scope, reason})
+}
 
 // Workloads lifts a judgement about one workload to a whole scan.
 func Workloads(judge func(*Scan, *evidence.Workload) []Problem) func(*Run) {

@@ -24,7 +24,7 @@ import (
 // LookedAt is when the nodes of examples are looked at.
 var LookedAt = time.Date(2026, time.October, 1, 12, 0, 0, 0, time.UTC)
 
-//go:embed nodes/*.txtar
+//go:embed nodes
 var nodes embed.FS
 
 // A Node is an example of a node: a txtar archive of its files, below a comment of
@@ -93,6 +93,30 @@ func ReadNode(t *testing.T, file string) *Node {
 func Bases(t *testing.T) (names []string) {
 	t.Helper()
 	files, err := fs.Glob(nodes, "nodes/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		names = append(names, strings.TrimSuffix(path.Base(file), ".txtar"))
+	}
+	return names
+}
+
+// ParseNode returns an example of a node that stands in a test.
+func ParseNode(t *testing.T, name, text string) *Node {
+	t.Helper()
+	n, err := parseNode(name, []byte(text))
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// Distributions are the names of the nodes that are as a distribution leaves them, to be
+// found fault with: an example may begin with them, by "distributions/" and the name.
+func Distributions(t *testing.T) (names []string) {
+	t.Helper()
+	files, err := fs.Glob(nodes, "nodes/distributions/*.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,8 +20,9 @@ func (s *Snapshot) UnseenNodes() (gaps []Gap) {
 	for _, n := range s.Nodes {
 		h := seen[n.Name]
 		all.count(n.Name, h != nil)
+		runs := h != nil && (h.Has(ControlPlane) || h.Has(EtcdMember)) // of some only the kubelet was seen
 		if controls(n.Labels) || h != nil && h.Has(ControlPlane) {
-			control.count(n.Name, h != nil)
+			control.count(n.Name, runs)
 		}
 	}
 	return append(all.gap(Hosts, "nodes"), control.gap(ControlPlanes, "control plane nodes")...)
@@ -33,6 +34,24 @@ func controls(labels map[string]string) bool {
 		_, labelled := labels["node-role.kubernetes.io/"+role]
 		return labelled
 	})
+}
+
+// OwnControlPlane tells which node shows that no provider runs the control plane, and
+// how; "" when none does.
+func (s *Snapshot) OwnControlPlane() string {
+	for _, h := range s.Hosts {
+		for _, c := range h.Components {
+			if c.Name == APIServer || c.Name == ControllerManager || c.Name == Scheduler {
+				return "node " + h.Node + " runs " + c.Name
+			}
+		}
+	}
+	for _, n := range s.Nodes {
+		if controls(n.Labels) {
+			return "node " + n.Name + " has the label of a control plane node"
+		}
+	}
+	return ""
 }
 
 // nodes are some of a cluster's nodes, and those of them that were not looked at.

@@ -146,7 +146,7 @@ func (r *Ref) Position(p Path) Position { return r.Outline.Place(p) }
 // A Source is one thing that was read, with what of it could not be.
 // Documents = Objects + len(Skipped) + len(Errors), always.
 type Source struct {
-	Type      string  `json:"type"` // manifest, helm, kustomize, cluster
+	Type      string  `json:"type"` // manifest, helm, kustomize, cluster, host
 	Ref       string  `json:"ref"`  // as the user gave or would give it
 	Files     int     `json:"files"`
 	Documents int     `json:"documents"`
@@ -160,6 +160,11 @@ type Source struct {
 	Opaque []Issue `json:"opaque,omitempty"`
 	// Cluster says of a live cluster which it was, who looked, and what at.
 	Cluster *Cluster `json:"cluster,omitempty"`
+	// Node, Roles and Distribution say of a node that was looked at which it is, what it
+	// is for, and what set it up, as the host does.
+	Node         string       `json:"node,omitempty"`
+	Roles        []Role       `json:"roles,omitempty"`
+	Distribution Distribution `json:"distribution,omitempty"`
 }
 
 // An Issue is something to say about a place in a source.

@@ -37,8 +37,10 @@ type Host struct {
 	Sockets      []Socket         `json:"sockets,omitempty"`
 	// Firewall are the rules of the packet filter, as the programs print them.
 	Firewall []FirewallRules `json:"firewall,omitempty"`
-	System   System          `json:"system"`
-	Logging  Logging         `json:"logging"`
+	// Etcd is how Secrets are stored in etcd's data, nil where that was not read.
+	Etcd    *EtcdData `json:"etcd,omitempty"`
+	System  System    `json:"system"`
+	Logging Logging   `json:"logging"`
 	// Unseen says of each aspect that was not, or not wholly, read why not. It
 	// answers "none found": see Saw.
 	Unseen map[Aspect]string `json:"unseen,omitempty"`
@@ -386,13 +388,30 @@ type FirewallRules struct {
 	// Format is nft for the JSON of nft -j list ruleset, iptables and ip6tables for the
 	// text of iptables-save and ip6tables-save.
 	Format string `json:"format"`
-	File   string `json:"file"`
-	Text   string `json:"text"`
+	// File that the program printed to; empty if the kernel was asked.
+	File string `json:"file"`
+	Text string `json:"text"`
+}
+
+// An EtcdData is how Secrets are stored in the data of etcd, without a value.
+type EtcdData struct {
+	// File is what was read.
+	File string `json:"file"`
+	// Secrets is how many there are, Marks how many begin with which mark of
+	// encryption: k8s:enc:secretbox:v1:key1: — "" for plain text.
+	Secrets int            `json:"secrets"`
+	Marks   map[string]int `json:"marks,omitempty"`
+	// Plain are those in plain text, as namespace/name, the first few.
+	Plain []string `json:"plain,omitempty"`
+	// Error is why it could not be read, "" when it could.
+	Error string `json:"error,omitempty"`
 }
 
 // A System is the operating system below Kubernetes.
 type System struct {
 	Hostname string `json:"hostname,omitempty"`
+	// MachineID is that of /etc/machine-id, which the Node's status has as well.
+	MachineID string `json:"machineID,omitempty"`
 	// OS, OSVersion and OSName are ID, VERSION_ID and PRETTY_NAME of os-release.
 	OS        string `json:"os,omitempty"`
 	OSVersion string `json:"osVersion,omitempty"`

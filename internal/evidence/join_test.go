@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +57,37 @@ func TestAddHost(t *testing.T) {
 	}
 }
 
+// Two nodes that have one name are not taken for two looks at one.
+func TestTwoNodesOfOneName(t *testing.T) {
+	look := func(root string, at int64, certificates ...*Certificate) *Host {
+		return &Host{Node: "node", Root: root, ReadAt: time.Unix(at, 0), Certificates: certificates}
+	}
+	authority, own, other := &Certificate{IsCA: true, SHA256: "ca"}, &Certificate{SHA256: "own"}, &Certificate{SHA256: "other"}
+	for name, test := range map[string]struct {
+		a, b *Host
+		want string
+	}{
+		"of one cluster":   {look("a/rootfs", 1, authority, own), look("b/rootfs", 2, authority, other), "at b/rootfs and not at a/rootfs"},
+		"the later first":  {look("a/rootfs", 2), look("b/rootfs", 1), "at a/rootfs and not at b/rootfs"},
+		"the same machine": {look("/", 1, authority, own), look("/", 2, authority, own), ""},
+		"the same look":    {look("/", 1), look("/", 1), ""},
+		"the API's":        {look("/", 1), look("", 2), ""},
+	} {
+		s := &Snapshot{}
+		s.AddHost(test.a, nil)
+		source := &Source{}
+		s.AddHost(test.b, source)
+		switch {
+		case (test.want == "") != (len(source.Errors) == 0) || source.Documents != len(source.Errors):
+			t.Errorf("%s: %+v", name, source)
+		case test.want == "" && len(s.Gaps) > 0:
+			t.Errorf("%s: %v", name, s.Gaps)
+		case test.want != "" && (len(s.Gaps) != 2 || s.Gaps[0].Fact != Hosts || s.Gaps[1].Fact != ControlPlanes || !strings.Contains(s.Gaps[0].Reason, test.want)):
+			t.Errorf("%s: %v", name, s.Gaps)
+		}
+	}
+}
+
 func TestUnseenNodes(t *testing.T) {
 	s := &Snapshot{Cluster: &Cluster{}}
 	for _, name := range []string{"cp1", "cp2", "w1", "w2", "w3"} {
@@ -65,11 +97,18 @@ func TestUnseenNodes(t *testing.T) {
 		}
 		s.Add(ref, &corev1.Node{})
 	}
+	if own := s.OwnControlPlane(); own != "node cp1 has the label of a control plane node" {
+		t.Error(own)
+	}
 	if gaps := s.UnseenNodes(); gaps != nil {
 		t.Error("nobody looked at nodes:", gaps)
 	}
 	for _, name := range []string{"cp1", "w1", "w3"} {
-		s.AddHost(&Host{Node: name, Root: "/"}, nil)
+		h := &Host{Node: name, Root: "/"}
+		if name == "cp1" {
+			h.Roles = []Role{ControlPlane}
+		}
+		s.AddHost(h, nil)
 	}
 	const how = " (--host-root on each, or gabion snapshot --host-root there)"
 	want := []Gap{
@@ -80,7 +119,25 @@ func TestUnseenNodes(t *testing.T) {
 		t.Error(diff)
 	}
 	s.AddHost(&Host{Node: "cp2"}, nil)
+	if gaps := s.UnseenNodes(); len(gaps) != 2 || gaps[1].Fact != ControlPlanes {
+		t.Error("the API told of the kubelet alone:", gaps)
+	}
+	s.AddHost(&Host{Node: "cp2", Roles: []Role{ControlPlane}}, nil)
 	if gaps := s.UnseenNodes(); len(gaps) != 1 || gaps[0].Fact != Hosts {
 		t.Error(gaps)
+	}
+}
+
+func TestOwnControlPlane(t *testing.T) {
+	s := &Snapshot{}
+	for _, component := range []string{Kubelet, Etcd} {
+		s.AddHost(&Host{Node: component, Components: []*Component{{Name: component}}}, nil)
+		if own := s.OwnControlPlane(); own != "" {
+			t.Error(own)
+		}
+	}
+	s.AddHost(&Host{Node: "cp1", Components: []*Component{{Name: Scheduler}}}, nil)
+	if own := s.OwnControlPlane(); own != "node cp1 runs kube-scheduler" {
+		t.Error(own)
 	}
 }

@@ -141,6 +141,12 @@ func (m *Machine) Ports() (list []Port) {
 			c = m.Host.Component(p.Component)
 		}
 		switch {
+		case p.Component == APIServer && c != nil && m.Host.Component("k3s") != nil:
+			// K3s answers for the API server, whose own port only the node reaches.
+			served := Port{APIServer, "https-listen-port", apiServerPort}
+			for _, n := range served.of(m.Host.Component("k3s")) {
+				list = append(list, Port{APIServer, served.Flag, n})
+			}
 		case c != nil:
 			for _, n := range p.of(c) {
 				list = append(list, Port{p.Component, p.Flag, n})

@@ -57,9 +57,16 @@ func Recognise(version string, nodes []*evidence.Object[corev1.Node]) *evidence.
 			return p.managed("the API server's version is " + version)
 		}
 	}
+	labelled, first := map[string]int{}, map[string]*evidence.Managed{}
 	for _, n := range nodes {
 		if m := ofNode(n.Name, n.Labels); m != nil {
-			return m
+			labelled[m.Provider]++
+			first[m.Provider] = cmp.Or(first[m.Provider], m)
+		}
+	}
+	for _, p := range providers {
+		if 2*labelled[p.name] > len(nodes) { // a kubelet may give its own Node labels
+			return first[p.name]
 		}
 	}
 	return nil

@@ -33,11 +33,9 @@ func Parse(file string, text []byte) (provider string, c *evidence.CloudConfig, 
 	}
 	var g gke
 	var a aks
-	if err := decode(doc.JSON, &e); err != nil {
-		return "", nil, fmt.Errorf("%s: %w", file, err)
-	}
 	d := &described{file: file, outline: doc.Outline}
-	switch {
+	switch err := decode(doc.JSON, &e); {
+	case err != nil: // another provider's fields of the same names
 	case e.Cluster != nil && e.Cluster.VPC != nil:
 		d.below = []string{"cluster"}
 		return "EKS", d.eks(e.Cluster), nil

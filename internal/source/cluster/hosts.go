@@ -52,7 +52,8 @@ func (b *Builder) mirrored(pod *corev1.Pod) {
 			component.Unread = fmt.Sprintf("pod %s starts it in a way whose flags cannot all be told", pod.Name)
 		}
 		h := b.host(pod.Spec.NodeName)
-		if h.Component(component.Name) != nil {
+		if known := h.Component(component.Name); known != nil {
+			known.Unread = "several pods of node " + h.Node + " run it"
 			continue
 		}
 		h.Components = append(h.Components, component)
@@ -122,7 +123,7 @@ func flatten(into map[string]evidence.Option, above string, fields map[string]js
 			flatten(into, above+name+".", below, depth-1)
 			continue
 		}
-		into[above+name] = evidence.Option{Value: slices.Clone(value)}
+		into[above+name] = evidence.Option{Value: json.RawMessage(evidence.WithoutPassword(string(value)))}
 	}
 }
 
@@ -139,15 +140,20 @@ func flagsOf(args []string) (flags []evidence.Flag, whole bool) {
 		name, value, given := strings.Cut(strings.TrimPrefix(name, "-"), "=")
 		switch {
 		case given:
-		case i+1 < len(args) && !strings.HasPrefix(args[i+1], "-"):
+		case i+1 < len(args) && isValue(args[i+1]):
 			i++
 			value = args[i]
 		default:
 			value = "true"
 		}
-		flags = append(flags, evidence.Flag{Name: name, Value: value})
+		flags = append(flags, evidence.NewFlag(name, value, evidence.Position{}))
 	}
 	return flags, whole
+}
+
+// isValue reports whether a word is the value of the flag before it, and no flag.
+func isValue(word string) bool {
+	return !strings.HasPrefix(word, "-") || len(word) > 1 && word[1] >= '0' && word[1] <= '9'
 }
 
 // versionOf is the release that an image's tag names.

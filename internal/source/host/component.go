@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/source/host/process"
@@ -44,6 +45,13 @@ func processCommand(p *process.Process) (command, bool) {
 		words = append(words, word{a, evidence.Position{File: p.Cmdline()}})
 	}
 	name := p.Program()
+	if len(words) == 1 && wholes[name] != nil { // it has put its name and that of what it does in place of its arguments
+		var parts []word
+		for _, part := range strings.Fields(words[0].text) {
+			parts = append(parts, word{part, words[0].at})
+		}
+		words = parts
+	}
 	if contains(wrappers, name) || contains(shells, name) {
 		return command{}, false // what it has started is a process of its own
 	}
@@ -74,6 +82,9 @@ func (r *reader) components(table *process.Table) {
 		if s, ok := r.service(u); ok {
 			all = append(all, r.unitComponent(s))
 		}
+	}
+	if r.layout.parts != nil {
+		all = append(all, r.layout.parts(r, all)...)
 	}
 	// Where the static pods are, the kubelet says.
 	kubelet := r.choose(all, evidence.Kubelet)

@@ -32,7 +32,7 @@ func documentFlags(component string) []string {
 func (r *reader) documents(c *evidence.Component) {
 	for _, name := range documentFlags(c.Name) {
 		f, ok := c.Flag(name)
-		if !ok || f.Value == "" || f.Value == "true" {
+		if !ok || f.Value == "" || f.Value == "true" || c.Documents[name] != nil {
 			continue
 		}
 		doc := r.configFile(c, f.Value, name == "encryption-provider-config" || strings.HasSuffix(name, "webhook-config-file"))

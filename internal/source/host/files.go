@@ -24,8 +24,12 @@ func (r *reader) files() {
 		r.namedFiles(c)
 	}
 	r.etcdData()
-	for _, dir := range r.layout.pki {
-		r.keyFolder(dir, 0)
+	for _, place := range r.layout.pki {
+		if f := r.note(place, false); f.Type == evidence.Regular {
+			r.keys(place)
+			continue
+		}
+		r.keyFolder(place, 0)
 	}
 	for _, file := range r.kubeconfigFiles() {
 		r.kubeconfig(file)
@@ -136,6 +140,7 @@ func (r *reader) etcdData() {
 	for _, file := range []string{"", "member", "member/snap", "member/snap/db", "member/wal"} {
 		r.note(path.Join(dir, file), false)
 	}
+	r.stored(dir)
 }
 
 // rotated matches what the kubelet leaves behind of the certificates that it had; a

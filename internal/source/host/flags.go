@@ -111,7 +111,7 @@ func parseShell(args []word, env map[string]word) (command, bool) {
 			return parseCommand(words, env)
 		}
 		if name := mentioned.FindString(script.text); name != "" {
-			return command{component: strings.TrimLeft(name, " /\t\n;&"), unread: "it is started by a shell script that does more than run it"}, true
+			return command{component: strings.Trim(name, " /\t\n;&|)"), unread: "it is started by a shell script that does more than run it"}, true
 		}
 		return command{}, false
 	}
@@ -119,7 +119,7 @@ func parseShell(args []word, env map[string]word) (command, bool) {
 }
 
 // mentioned matches a component's name in a script, as a command.
-var mentioned = regexp.MustCompile(`(?:^|[ \t\n;&/])(?:kube-apiserver|kube-controller-manager|cloud-controller-manager|kube-scheduler|etcd|kubelet|kube-proxy|containerd|crio)\b`)
+var mentioned = regexp.MustCompile(`(?:^|[ \t\n;&/])(?:kube-apiserver|kube-controller-manager|cloud-controller-manager|kube-scheduler|etcd|kubelet|kube-proxy|containerd|crio)(?:[ \t\n;&|)]|$)`)
 
 // splitShell splits a script that is one simple command into its words; false for
 // one with operators, substitutions or unknown variables.

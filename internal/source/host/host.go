@@ -67,6 +67,7 @@ func Read(ctx context.Context, t *tree.Tree, o Options) (*evidence.Host, *eviden
 		return nil, nil, nil, err
 	}
 	r.source.Files = len(r.opened)
+	r.source.Node, r.source.Roles, r.source.Distribution = r.host.Node, r.host.Roles, r.host.Distribution
 	r.source.Documents = r.source.Objects + len(r.source.Errors)
 	return r.host, r.source, r.gaps, nil
 }

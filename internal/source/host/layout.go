@@ -9,6 +9,12 @@ type layout struct {
 	// marks are files that only this distribution has: one of them of each list is
 	// there.
 	marks [][]string
+	// is, where it is set, reports whether the files that are there are this
+	// distribution's.
+	is func(*reader) bool
+	// parts, where it is set, finds the components that no process, unit or static pod
+	// tells of, knowing those that are told of.
+	parts func(*reader, []*candidate) []*candidate
 	// signs are the folders that tell that Kubernetes is there.
 	signs []string
 	// manifests is the folder of static pods where the kubelet does not name one.
@@ -21,7 +27,7 @@ type layout struct {
 	kubeconfigs []string
 	// kubeletKubeconfigs are those by which a kubelet is known to be set up.
 	kubeletKubeconfigs []string
-	// pki are folders of certificates and keys.
+	// pki are folders of certificates and keys, and single files of them.
 	pki []string
 	// etcd is etcd's folder where no flag names it.
 	etcd string
@@ -60,13 +66,16 @@ func layouts() []layout {
 		"/lib/systemd/system/kubelet.service.d/10-kubeadm.conf",
 		"/etc/systemd/system/kubelet.service.d/10-kubeadm.conf",
 	}, {"/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/kubelet.conf"}}
-	return []layout{kubeadm}
+	return []layout{
+		kubeadm, rancherLayout(rke2, evidence.RKE2), rancherLayout(k3s, evidence.K3s), microk8sLayout(), k0sLayout(),
+		kopsLayout(), eksLayout(), gkeLayout(), aksLayout(), talosLayout(),
+	}
 }
 
 // recognise returns the layout of the distribution that set the node up.
 func (r *reader) recognise() layout {
 	for _, l := range layouts() {
-		if r.hasAll(l.marks) {
+		if r.hasAll(l.marks) && (l.is == nil || l.is(r)) {
 			return l
 		}
 	}

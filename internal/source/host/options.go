@@ -154,6 +154,7 @@ func (r *reader) configure(c *candidate) {
 // configureKubelet merges --config, the files of --config-dir, and the flags.
 func (r *reader) configureKubelet(c *evidence.Component) {
 	m := merging{}
+	maps.Copy(m, c.Options) // where a distribution sets it up otherwise
 	file := ""
 	if f, ok := c.Flag("config"); ok {
 		file = f.Value

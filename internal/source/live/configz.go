@@ -94,5 +94,5 @@ func (co *collection) account(ctx context.Context, node string) account {
 	if err != nil {
 		return account{why: err.Error()}
 	}
-	return account{config: text}
+	return account{config: json.RawMessage(evidence.WithoutPassword(string(text)))} // of staticPodURL
 }

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"path"
 	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/source/host/netfilter"
 )
 
 // Dumps of the packet filter's rules that were put into the tree for Gabion.
@@ -21,13 +23,46 @@ const (
 const howToDump = "run `mkdir -p /gabion && nft -j list ruleset > " + NftDump + "` on the node, or where it has no nft " +
 	"`iptables-save > " + IptablesDump + "; ip6tables-save > " + Ip6tablesDump + "`"
 
-// firewall reads the dumps of rules, else those that are loaded when the node starts.
-func (r *reader) firewall() {
+// errElsewhere is that the tree is not that of the node whose kernel can be asked.
+var errElsewhere = errors.New("not the node that runs here")
+
+// inForce asks the kernel for the rules if it is the tree's own: the tree is of the node
+// that runs here, and what runs first on the node is in the network namespace of this
+// program.
+func (r *reader) inForce() ([]byte, error) {
+	if !r.t.Running() {
+		return nil, errElsewhere
+	}
+	first, err := r.t.ReadLink("/proc/1/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	own, err := netfilter.Namespace()
+	if err != nil {
+		return nil, err
+	}
+	if first != own {
+		return nil, errElsewhere
+	}
+	return netfilter.Rules()
+}
+
+// firewall takes the rules in force, else the dumps of rules, else those that are
+// loaded when the node starts.
+func (r *reader) firewall(inForce func() ([]byte, error)) {
+	text, err := inForce()
+	if err == nil {
+		r.h.Firewall = append(r.h.Firewall, evidence.FirewallRules{Format: "nft", Text: string(text)})
+		return
+	}
 	for _, file := range []string{NftDump, IptablesDump, Ip6tablesDump} {
 		r.dump(file)
 	}
 	if len(r.h.Firewall) > 0 {
 		return
+	}
+	if !errors.Is(err, errElsewhere) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
+		r.miss(evidence.TheFirewall, "%v: %s", err, howToDump)
 	}
 	for _, file := range []string{"/etc/iptables/rules.v4", "/etc/iptables/rules.v6", "/etc/sysconfig/iptables", "/etc/sysconfig/ip6tables"} {
 		r.dump(file)

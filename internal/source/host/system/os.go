@@ -14,6 +14,7 @@ func (r *reader) operatingSystem() {
 	if s.Hostname == "" {
 		s.Hostname = r.word("/proc/sys/kernel/hostname")
 	}
+	s.MachineID = r.word("/etc/machine-id")
 	if file := r.osRelease(); file != "" {
 		if data, _, err := r.read(file); err == nil {
 			release := assignments(file, data)

@@ -3,7 +3,8 @@
 // container runtime's and the network plugins' configuration, and what becomes of the
 // node's logs.
 //
-// It reads files only, and follows each program's own order of files. What a program
+// It reads files, and on the node itself asks the kernel for the packet filter's rules. It
+// follows each program's own order of files. What a program
 // would take otherwise than this package understands is said to be not understood.
 // It judges nothing, and keeps no credential.
 package system
@@ -49,7 +50,7 @@ func Read(t *tree.Tree, h *evidence.Host) {
 	r.packages()
 	r.runtimes()
 	r.cni()
-	r.firewall()
+	r.firewall(r.inForce)
 	r.logging()
 	if h.Unseen == nil {
 		h.Unseen = map[evidence.Aspect]string{}

@@ -7,15 +7,22 @@ import (
 
 const procMagic = 0x9fa0 // f_type of a proc file system
 
+// Running reports whether the tree is a running node's: its /proc is the kernel's own.
+func (t *Tree) Running() bool {
+	r, ok := t.fsys.(rootFS)
+	if !ok {
+		return false
+	}
+	proc, ok := statfs(r.root, "proc")
+	return ok && proc.Type == procMagic
+}
+
 // Space returns the size of the file system that a folder is on and what is free of
 // it, in bytes. It is not ok where the tree is not a running node's: the sizes would
 // be those of the disk that the copy lies on.
 func (t *Tree) Space(dir string) (size, free int64, ok bool) {
 	r, isRoot := t.fsys.(rootFS)
-	if !isRoot {
-		return 0, 0, false
-	}
-	if proc, ok := statfs(r.root, "proc"); !ok || proc.Type != procMagic {
+	if !isRoot || !t.Running() {
 		return 0, 0, false
 	}
 	name, info, err := t.resolve(dir)

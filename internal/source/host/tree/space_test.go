@@ -7,16 +7,17 @@ import (
 )
 
 func TestSpace(t *testing.T) {
-	if _, _, ok := New(fstest.MapFS{"proc/x": {}}).Space("/"); ok {
-		t.Error("a tree in memory has a disk")
+	inMemory := New(fstest.MapFS{"proc/x": {}})
+	if _, _, ok := inMemory.Space("/"); ok || inMemory.Running() {
+		t.Error("a tree in memory has a disk, or runs")
 	}
 	copied, closer, err := Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer closer.Close()
-	if _, _, ok := copied.Space("/"); ok {
-		t.Error("a copy of a node has the disk that it lies on")
+	if _, _, ok := copied.Space("/"); ok || copied.Running() {
+		t.Error("a copy of a node has the disk that it lies on, or runs")
 	}
 	if runtime.GOOS != "linux" {
 		return

@@ -152,6 +152,32 @@ func (t *Tree) ReadFile(file string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
+// Open opens a regular file to read here and there in it.
+func (t *Tree) Open(file string) (interface {
+	io.ReaderAt
+	io.Closer
+}, error) {
+	name, info, err := t.resolve(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, ErrNotRegular
+	}
+	f, err := t.fsys.Open(name)
+	if err != nil {
+		return nil, reason(err)
+	}
+	at, ok := f.(interface {
+		io.ReaderAt
+		io.Closer
+	})
+	if info, err = f.Stat(); err != nil || !ok || !info.Mode().IsRegular() {
+		return nil, errors.Join(ErrNotRegular, f.Close())
+	}
+	return at, nil
+}
+
 // ReadDir returns the names in a folder, sorted.
 func (t *Tree) ReadDir(dir string) ([]string, error) {
 	name, info, err := t.resolve(dir)
