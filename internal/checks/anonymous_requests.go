@@ -54,6 +54,13 @@ type authenticationConfig struct {
 
 func anonymousRequests(n *node, c *evidence.Component) {
 	flag, flagged := c.Flag("anonymous-auth")
+	if _, structured := c.Flag(authenticationConfigFlag); flagged && !structured {
+		// Whatever else may be set: with this flag there is no structured form.
+		if isTrue(flag.Value) {
+			n.say(flag.Place, flagPath(c, flag.Name), flag.Value, "%s takes requests without credentials for every path", c.Name)
+		}
+		return
+	}
 	f, given, known := n.given(c, authenticationConfigFlag)
 	if given {
 		var conf authenticationConfig

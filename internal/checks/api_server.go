@@ -79,6 +79,9 @@ func (n *node) plugin(c *evidence.Component, name string, byDefault bool) (on bo
 	if e, off := find(disabled, name); off {
 		return false, e, knownOn
 	}
+	if knownOn && !knownOff {
+		n.flag(c, "disable-admission-plugins", "") // so that it is heard of
+	}
 	return byDefault, element{at: c.Place}, knownOn && knownOff
 }
 

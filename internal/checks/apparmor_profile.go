@@ -24,6 +24,7 @@ var AppArmorProfile = &check.Check{
 	Severity:       guide.Medium,
 	Remedy:         "use an AppArmor profile of type RuntimeDefault or Localhost",
 	Needs:          []evidence.Fact{evidence.Workloads},
+	Alone:          true, // the kubelet starts pods that name a profile only where AppArmor is
 	Run:            appArmorProfiles,
 }
 
@@ -49,6 +50,7 @@ none.
 const appArmorAnnotation = corev1.DeprecatedAppArmorBetaContainerAnnotationKeyPrefix
 
 func appArmorProfiles(r *check.Run) {
+	named := map[string]bool{}
 	local := 0
 	for _, w := range r.Workloads {
 		problems := appArmorProfile(r.Scan, w)
@@ -56,32 +58,57 @@ func appArmorProfiles(r *check.Run) {
 			continue
 		}
 		settle(r, w, problems)
-		if w.Template == nil && namesAppArmorProfile(w) {
+		if profiles := localAppArmorProfiles(w); w.Template == nil && len(profiles) > 0 {
 			local++
+			for _, p := range profiles {
+				named[p] = true
+			}
 		}
 	}
-	if local > 0 {
+	if local > 0 && !loadedEverywhere(r, named) {
 		r.Unknown("", fmt.Sprintf("whether the AppArmor profiles that %d workloads name are loaded on the nodes: needs files and processes of the nodes (--host-root)", local))
 	}
 }
 
-// namesAppArmorProfile reports whether a container is to be confined by a profile
-// that somebody has to load on the node.
-func namesAppArmorProfile(w *evidence.Workload) bool {
-	if localAppArmor(podContext(w).AppArmorProfile) {
-		return true
+// loadedEverywhere reports whether all nodes are known to have loaded some profiles.
+func loadedEverywhere(r *check.Run, profiles map[string]bool) bool {
+	if ok, _ := r.Complete(evidence.Hosts, ""); r.Cluster != nil && !ok {
+		return false
 	}
-	for c := range w.Containers() {
-		if localAppArmor(ownContext(c).AppArmorProfile) {
-			return true
+	for _, h := range r.Hosts {
+		loaded := map[string]bool{}
+		for _, line := range h.System.AppArmorProfiles {
+			if i := strings.LastIndex(line, " ("); i > 0 && !strings.HasSuffix(line, "(complain)") {
+				loaded[line[:i]] = true
+			}
 		}
+		for p := range profiles {
+			if !loaded[p] {
+				return false
+			}
+		}
+	}
+	return len(r.Hosts) > 0
+}
+
+// localAppArmorProfiles are the profiles by which containers are to be confined and
+// that somebody has to load on the node.
+func localAppArmorProfiles(w *evidence.Workload) (names []string) {
+	add := func(a *corev1.AppArmorProfile) {
+		if localAppArmor(a) && a.LocalhostProfile != nil {
+			names = append(names, *a.LocalhostProfile)
+		}
+	}
+	add(podContext(w).AppArmorProfile)
+	for c := range w.Containers() {
+		add(ownContext(c).AppArmorProfile)
 	}
 	for key, value := range w.PodAnnotations {
-		if strings.HasPrefix(key, appArmorAnnotation) && strings.HasPrefix(value, corev1.DeprecatedAppArmorBetaProfileNamePrefix) {
-			return true
+		if name, is := strings.CutPrefix(value, corev1.DeprecatedAppArmorBetaProfileNamePrefix); is && strings.HasPrefix(key, appArmorAnnotation) {
+			names = append(names, name)
 		}
 	}
-	return false
+	return names
 }
 
 func localAppArmor(a *corev1.AppArmorProfile) bool {

@@ -76,6 +76,26 @@ func (n *node) keepsAuditLog(c *evidence.Component) {
 	}
 }
 
+// auditsNothing is why there is nothing to ask of an audit log; that there is none is
+// what audit-log-off says.
+const auditsNothing = "kube-apiserver keeps no audit log (AUD-01)"
+
+// noAuditLog records why no file with an audit log is judged: auditLog has none.
+func (n *node) noAuditLog(c *evidence.Component) {
+	log, given := c.Flag(auditLogFlag)
+	policy, _ := c.Flag(auditPolicyFlag)
+	switch {
+	case c.Unread != "":
+		n.cannot("%s: whether --%s is set is not known: %s", c.Name, auditLogFlag, c.Unread)
+	case policy.Value == "":
+		n.inapplicable(auditsNothing)
+	case given && log.Value == toStdout:
+		n.inapplicable("kube-apiserver writes its audit log to the standard output, not to a file")
+	default:
+		n.inapplicable("kube-apiserver writes its audit log to no file")
+	}
+}
+
 // auditLog returns the flag with the audit log's file; false for one that goes
 // elsewhere, or nowhere.
 func auditLog(c *evidence.Component) (evidence.Flag, bool) {

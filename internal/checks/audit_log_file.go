@@ -33,11 +33,12 @@ that was not written yet has no file; its folder is judged all the same.
 func auditLogFile(n *node, c *evidence.Component) {
 	f, ok := auditLog(c)
 	host, mounted := c.HostPath(f.Value)
-	if !ok || !mounted {
-		if c.Unread != "" {
-			n.cannot("%s: whether --%s is set is not known: %s", c.Name, auditLogFlag, c.Unread)
-		}
-		n.leaveOut() // audit-log-off and audit-log-mounts say so
+	switch {
+	case !ok:
+		n.noAuditLog(c)
+		return
+	case !mounted:
+		n.leaveOut() // audit-log-mounts says so
 		return
 	}
 	file := n.lookedAt(c, f, host)

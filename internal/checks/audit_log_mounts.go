@@ -38,8 +38,11 @@ own output, which is kept as the logs of containers are.
 }
 
 func auditLogMounts(n *node, c *evidence.Component) {
-	if policy, _, known := n.flag(c, auditPolicyFlag, ""); !known || policy == "" {
-		n.leaveOut() // audit-log-off says so
+	switch policy, _, known := n.flag(c, auditPolicyFlag, ""); {
+	case !known:
+		return
+	case policy == "":
+		n.inapplicable(auditsNothing)
 		return
 	}
 	for _, name := range []string{auditPolicyFlag, auditWebhookFlag} {

@@ -79,10 +79,7 @@ func (n *node) limit(c *evidence.Component, flag string, byDefault int) (limit, 
 
 func auditLogRetention(n *node, c *evidence.Component) {
 	if _, ok := auditLog(c); !ok {
-		if c.Unread != "" {
-			n.cannot("%s: whether --%s is set is not known: %s", c.Name, auditLogFlag, c.Unread)
-		}
-		n.leaveOut() // audit-log-off says so, or the container's log is kept by the kubelet
+		n.noAuditLog(c)
 		return
 	}
 	l, known := n.auditLimits(c)

@@ -151,6 +151,9 @@ func auditWebhook(n *node, c *evidence.Component) {
 	w := n.auditWebhookOf(c)
 	if w == nil {
 		n.leaveOut()
+		if f, _ := c.Flag(auditWebhookFlag); f.Value == "" && c.Unread == "" {
+			n.inapplicable("kube-apiserver sends audit events to no webhook")
+		}
 		return
 	}
 	server := w.config.Clusters[w.cluster].Cluster

@@ -82,7 +82,7 @@ func (n *node) belong(what string, path evidence.Path, place evidence.Position, 
 	}
 	switch {
 	case key == nil:
-		n.cannot("%s: whether it belongs to %s is not known", keyFile, certFile)
+		n.cannot("%s: whether it belongs to its certificate is not known", keyFile)
 	case key.PublicKey != certs[0].PublicKey:
 		n.say(place, path, certFile, "%s: the key in %s does not belong to the certificate in %s", what, keyFile, certFile)
 	}

@@ -36,6 +36,7 @@ var every = sync.OnceValue(func() []*check.Check {
 		apiServer(),
 		hostFiles(),
 		nodeNetwork(),
+		kubelets(),
 		hostLogs(),
 		managedControlPlanes(),
 	)

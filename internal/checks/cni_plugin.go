@@ -91,6 +91,9 @@ func judgePlugin(n *node) {
 	case without == "":
 		n.cannot("%s: whether network policies are enforced by %s is not known", d.File, strings.Join(types, ", "))
 	case n.Distribution == evidence.K3s && !switchedOff(n):
+		if c := n.Component("k3s"); c != nil && c.Unread != "" {
+			n.cannot("whether K3s enforces network policies is not known: %s", c.Unread)
+		}
 	default:
 		n.say(evidence.Position{File: d.File}, evidence.NewPath("cni", "type"), without,
 			"the node's network plugin is %q, which enforces no network policies, and nothing that does is known beside it", without)

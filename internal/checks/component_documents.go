@@ -12,6 +12,12 @@ import (
 // that passed.
 func (n *node) leaveOut() { n.open = true }
 
+// inapplicable leaves a node out, and says why.
+func (n *node) inapplicable(reason string) {
+	n.leaveOut()
+	n.Inapplicable("node "+n.Node, reason)
+}
+
 // runs is the release of a component: its own where it is known.
 func (n *node) runs(c *evidence.Component) evidence.Version {
 	if v, err := evidence.ParseVersion(c.Version); err == nil {

@@ -141,6 +141,9 @@ func (s *secretsProvider) prefix() string {
 	return "k8s:enc:" + s.kind + ":" + version + ":" + key + ":"
 }
 
+// encryptsNothing is why there is nothing to ask of encryption at rest.
+const encryptsNothing = "kube-apiserver has no encryption configuration (SEC-03)"
+
 // encryptsSecrets judges API servers by the providers that they have for Secrets. Those
 // that have none are left out: encryption-at-rest says so.
 func encryptsSecrets(judge func(*node, *evidence.Component, *atRest)) func(*check.Run) {
@@ -148,8 +151,10 @@ func encryptsSecrets(judge func(*node, *evidence.Component, *atRest)) func(*chec
 		e, known := n.atRest(c)
 		switch {
 		case !known:
-		case e == nil || len(e.providers) == 0:
-			n.leaveOut()
+		case e == nil:
+			n.inapplicable(encryptsNothing)
+		case len(e.providers) == 0:
+			n.inapplicable("the encryption configuration of kube-apiserver has nothing for Secrets (SEC-03)")
 		case e.providers[0].kind == "":
 			n.cannot("%s: the first provider for Secrets in %s is of a kind that is not known here", c.Name, e.doc.File)
 		default:

@@ -36,8 +36,14 @@ what it leads to.
 func encryptionConfigFile(n *node, c *evidence.Component) {
 	name, _, known := n.flag(c, encryptionFlag, "")
 	host, mounted := c.HostPath(name)
-	if !known || name == "" || !mounted {
-		n.leaveOut()
+	switch {
+	case !known:
+		return
+	case name == "":
+		n.inapplicable(encryptsNothing)
+		return
+	case !mounted:
+		n.leaveOut() // encryption-at-rest says so
 		return
 	}
 	f, _ := c.Flag(encryptionFlag)

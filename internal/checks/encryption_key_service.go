@@ -41,7 +41,7 @@ func encryptionKeyService(n *node, c *evidence.Component, e *atRest) {
 	first := &e.providers[0]
 	switch first.kind {
 	case "identity":
-		n.leaveOut()
+		n.inapplicable("the first provider for Secrets does not encrypt (SEC-03)")
 		return
 	case "kms":
 	default:

@@ -29,7 +29,7 @@ flags say otherwise.`, `
 // noEtcd says that no node with etcd was looked at.
 func noEtcd(r *check.Run) {
 	if r.Managed != nil {
-		r.Duty(providersDuty(r.Managed))
+		r.Inapplicable("", providersDuty(r.Managed))
 		return
 	}
 	r.Unknown("", "no node with etcd was looked at (--host-root on each)")

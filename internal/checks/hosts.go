@@ -1,8 +1,12 @@
 package checks
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/check"
@@ -73,6 +77,7 @@ func eachComponent(judge func(*node, *evidence.Component), names ...string) func
 				if c := h.Component(name); c != nil {
 					found[name], any = true, true
 					judge(n, c)
+					n.onlyOne(c)
 				}
 			}
 			if any {
@@ -83,11 +88,18 @@ func eachComponent(judge func(*node, *evidence.Component), names ...string) func
 			switch {
 			case found[name]:
 			case r.Managed != nil && isControlPlane(name):
-				r.Duty(providersDuty(r.Managed))
+				r.Inapplicable("", providersDuty(r.Managed))
 			case isControlPlane(name):
-				r.Unknown("", "no "+name+" was among what was looked at (--host-root on the control plane nodes)")
+				r.Unknown("", notAmong(r, name, "the control plane nodes"))
 			default:
-				r.Unknown("", "no "+name+" was among what was looked at (--host-root on the nodes)")
+				r.Unknown("", notAmong(r, name, "the nodes"))
+			}
+		}
+		for _, h := range r.Hosts {
+			for _, name := range names {
+				if found[name] && h.Component(name) == nil && mayRun(h, name) {
+					r.Unknown("node "+h.Node, "its "+name+" was not seen")
+				}
 			}
 		}
 		if found[evidence.Kubelet] {
@@ -98,6 +110,70 @@ func eachComponent(judge func(*node, *evidence.Component), names ...string) func
 			}
 		}
 	}
+}
+
+// onlyOne records that a component runs more than once, where the others have other
+// flags: it is not known which one serves the cluster, and one of them was judged.
+func (n *node) onlyOne(c *evidence.Component) {
+	for _, other := range c.Others {
+		twice := other.Way == evidence.FromProcess || c.Pod && other.Pod // a kubelet runs every static pod of its folder
+		if c.Way == other.Way && twice && !sameFlags(c, other) {
+			n.cannot("%s runs several times, with different flags: what %s has was not judged", c.Name, other.Place.File)
+		}
+	}
+}
+
+func sameFlags(a, b *evidence.Component) bool {
+	return slices.EqualFunc(a.Flags, b.Flags, func(f, g evidence.Flag) bool { return f.Name == g.Name && f.Value == g.Value })
+}
+
+// mayRun reports whether a node of which a component of the control plane was not seen
+// may have it all the same: it has others, its static pods or what it is for were not
+// seen, or it has the kubeconfigs that only control plane nodes have.
+func mayRun(h *evidence.Host, component string) bool {
+	unknown := h.Root != "" && len(h.Roles) == 0
+	switch component {
+	case evidence.Etcd:
+		return unknown || ownEtcd(h) || h.Component(evidence.APIServer) == nil && mayRun(h, evidence.APIServer)
+	case evidence.APIServer, evidence.ControllerManager, evidence.Scheduler:
+	default:
+		return false
+	}
+	folder := "/etc/kubernetes/manifests"
+	if c := h.Component(evidence.Kubelet); c != nil {
+		folder = cmp.Or(optionText(c, "staticPodPath"), folder)
+	}
+	f := h.Files[folder]
+	return unknown || h.Has(evidence.ControlPlane) || f != nil && f.Error != "" ||
+		slices.ContainsFunc(h.Kubeconfigs, func(k *evidence.Kubeconfig) bool {
+			return slices.Contains([]string{"controller-manager.conf", "scheduler.conf"}, path.Base(k.Path))
+		})
+}
+
+// ownEtcd reports whether the API server of a node finds etcd on the node itself.
+func ownEtcd(h *evidence.Host) bool {
+	c := h.Component(evidence.APIServer)
+	if c == nil {
+		return false
+	}
+	f, _ := c.Flag("etcd-servers")
+	return slices.ContainsFunc(strings.Split(f.Value, ","), func(server string) bool {
+		u, err := url.Parse(strings.TrimSpace(server))
+		return err == nil && (u.Hostname() == "localhost" || isLoopback(u.Hostname()))
+	})
+}
+
+// notAmong says that no component of a name was seen. It may be among what could not
+// be read.
+func notAmong(r *check.Run, component, where string) string {
+	for _, h := range r.Hosts {
+		for _, f := range h.Files {
+			if f.Error != "" && path.Base(f.Path) == "manifests" {
+				return fmt.Sprintf("no %s was seen, but it may be set up on node %s: %s: %s", component, h.Node, f.Path, f.Error)
+			}
+		}
+	}
+	return fmt.Sprintf("no %s was among what was looked at (--host-root on %s)", component, where)
 }
 
 func isControlPlane(component string) bool {

@@ -56,8 +56,14 @@ func kubeconfigContent(n *node) {
 			n.kubeconfigUser(k, u)
 		}
 	}
-	if len(n.Kubeconfigs) == 0 {
-		n.leaveOut()
+	n.hasKubeconfigs()
+}
+
+// hasKubeconfigs records that a node has none among what was read: its kubelet has one
+// at least.
+func (n *node) hasKubeconfigs() {
+	if ok, _ := n.Saw(evidence.TheFiles); ok && len(n.Kubeconfigs) == 0 {
+		n.cannot("no kubeconfig is among its files, not even the kubelet's: what was read is not all of it (--host-root on the node itself)")
 	}
 }
 

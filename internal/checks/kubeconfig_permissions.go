@@ -59,6 +59,7 @@ func kubeconfigPermissions(n *node) {
 	if !any {
 		n.leaveOut()
 	}
+	n.hasKubeconfigs()
 }
 
 // holdsCredential reports whether a key, token or password stands in a kubeconfig.

@@ -49,7 +49,7 @@ func logSpace(n *node) {
 		journalSpace(n)
 	}
 	if !any && !n.open {
-		n.leaveOut()
+		n.inapplicable("neither an audit log nor a journal is kept on it")
 	}
 }
 

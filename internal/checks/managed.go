@@ -44,7 +44,7 @@ func managedSetting(of managed) func(*check.Run) {
 			return
 		case !slices.Contains(of.told, m.Provider):
 			if of.duty {
-				r.Duty(providersDuty(m))
+				r.Inapplicable("", providersDuty(m))
 			}
 			return
 		case m.Config == nil:

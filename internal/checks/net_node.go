@@ -51,7 +51,7 @@ func hasEtcd(m *evidence.Machine) bool {
 // noControlPlane says that no control plane node was looked at.
 func noControlPlane(r *check.Run) {
 	if r.Managed != nil {
-		r.Duty(providersDuty(r.Managed))
+		r.Inapplicable("", providersDuty(r.Managed))
 		return
 	}
 	r.Unknown("", "no control plane node was looked at (--host-root on each)")

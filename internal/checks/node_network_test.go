@@ -81,8 +81,8 @@ func said(c *check.Check, snap *evidence.Snapshot) (list []string) {
 	for _, u := range run.Unknowns {
 		list = append(list, strings.TrimPrefix("unknown: "+u.Scope+": "+u.Reason, ": "))
 	}
-	for _, d := range run.Duties {
-		list = append(list, "duty: "+d)
+	for _, d := range run.Inapplicables {
+		list = append(list, "duty: "+d.Reason)
 	}
 	if len(list) == 0 {
 		list = append(list, fmt.Sprint(run.Evaluated.Len(), " passed"))

@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -36,7 +37,7 @@ func (n *netNode) packetFilter() *packetFilter {
 	for _, d := range n.Firewall {
 		rules, err := parseDump(d)
 		if err != nil {
-			n.cannot("%s: %v", d.File, err)
+			n.cannot("%s: %v", cmp.Or(d.File, "the kernel's packet filter"), err)
 			return nil
 		}
 		parts = append(parts, rules)

@@ -111,9 +111,13 @@ func supportUntil(end, at time.Time) support {
 
 // sayAge says that the lists are old, once they are.
 func sayAge(r *check.Run) {
-	age := r.Cluster.CollectedAt.Sub(releasesKnown)
-	if age > listsKeep {
-		r.Unknown("", fmt.Sprintf("the list of releases in this program is %d months old (as of %s): a newer gabion knows the later ones",
-			int(age.Hours()/24/30), releasesKnown.Format(time.DateOnly)))
+	if age := r.Cluster.CollectedAt.Sub(releasesKnown); age > listsKeep {
+		r.Unknown("", listAge(releasesKnown, age))
 	}
+}
+
+// listAge says how old a list of releases is.
+func listAge(asOf time.Time, age time.Duration) string {
+	return fmt.Sprintf("the list of releases in this program is %d months old (as of %s): a newer gabion knows the later ones",
+		int(age.Hours()/24/30), asOf.Format(time.DateOnly))
 }

@@ -37,8 +37,10 @@ func runningDiffers(n *node) {
 	compared := false
 	n.sees(evidence.TheProcesses)
 	for _, c := range n.Components {
+		n.onlyOne(c)
 		for _, other := range c.Others {
 			switch {
+			case other.Way == c.Way: // neither is what the other is started by
 			case len(c.Flags) == 0 || len(other.Flags) == 0: // one of the ways tells no flags
 			case c.Unread != "" || other.Unread != "":
 				n.cannot("%s: whether it runs as configured is not known: %s%s", c.Name, c.Unread, other.Unread)

@@ -1,6 +1,8 @@
 package checks
 
 import (
+	"slices"
+
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
@@ -25,8 +27,8 @@ makes. From that a profile can be written that blocks the others.
 
 Looked at are the objects of the Security Profiles Operator: a SeccompProfile with
 the default action SCMP_ACT_LOG, or a ProfileRecording of seccomp profiles. Profiles
-may as well be files on the nodes, which objects do not show, so where there is no
-such object nothing is said.
+may as well be files on the nodes, which seccomp-log-profile looks for, so where there is
+no such object nothing is said.
 
     apiVersion: security-profiles-operator.x-k8s.io/v1beta1
     kind: SeccompProfile
@@ -58,7 +60,7 @@ func seccompLearning(r *check.Run) {
 			r.Judge(ref, nil)
 		}
 	}
-	if !found {
+	if !found && !slices.ContainsFunc(r.Hosts, logsSystemCalls) {
 		r.Unknown("", "no SeccompProfile that logs was seen: profiles may be files on the nodes")
 	}
 }

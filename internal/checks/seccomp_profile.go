@@ -24,6 +24,7 @@ var SeccompProfile = &check.Check{
 	Severity:       guide.Medium,
 	Remedy:         "set seccompProfile to RuntimeDefault",
 	Needs:          []evidence.Fact{evidence.Workloads},
+	Alone:          true, // what the kubelet does for pods without a profile is a net below them
 	Run:            pods(linuxPods, seccompProfile),
 }
 
@@ -33,10 +34,11 @@ leaves out those that hardly any application needs.
 
 The profile of every container is judged, init and ephemeral ones too, its own or
 its pod's. It has to be RuntimeDefault or Localhost. Left out it is Unconfined,
-unless the kubelet runs with seccompDefault, which no manifest shows. What the
-pod sets and every container overrides is reported with low severity. Judging as
-a release before 1.19, when the field did not exist, only annotations that
-switch seccomp off are reported. Windows pods have no seccomp.
+unless the kubelet runs with seccompDefault, which no manifest shows: where
+kubelet-seccomp-default passes on every node, such pods are filtered all the same.
+What the pod sets and every container overrides is reported with low severity.
+Judging as a release before 1.19, when the field did not exist, only annotations
+that switch seccomp off are reported. Windows pods have no seccomp.
 
     spec:
       securityContext:

@@ -21,7 +21,7 @@ var UnsupportedRuntime = &check.Check{
 	Severity:       guide.Medium,
 	Remedy:         "replace the node by one with a newer image, or upgrade its container runtime",
 	Needs:          []evidence.Fact{evidence.Nodes},
-	Leaves:         check.Rest{What: "whether operating systems, kernels, runtimes and packages match an open advisory", To: []guide.Evidence{guide.Vulnerabilities, guide.Host}},
+	Leaves:         advisories,
 	Live:           "which container runtimes the nodes run",
 	Doc: `The runtime stands between a container and the node's kernel, and flaws in it have let
 containers out more than once. A release that its makers no longer support does not

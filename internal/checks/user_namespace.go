@@ -18,6 +18,7 @@ var UserNamespace = &check.Check{
 	Severity:       guide.Medium,
 	Remedy:         "set hostUsers to false on nodes whose runtime supports user namespaces",
 	Needs:          []evidence.Fact{evidence.Workloads},
+	Alone:          true, // a live cluster tells of its nodes what their files would
 	Leaves:         check.Rest{What: "whether the nodes' runtimes support user namespaces", To: []guide.Evidence{guide.Cluster}},
 	Run:            userNamespaces,
 }

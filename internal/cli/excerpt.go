@@ -3,6 +3,8 @@ package cli
 import (
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/credential"
@@ -15,6 +17,9 @@ import (
 type excerpts struct {
 	file  string
 	lines []string
+	// chosen is set when lines are shown only of what is at or below one of the roots.
+	chosen bool
+	roots  []string
 }
 
 const (
@@ -24,11 +29,29 @@ const (
 	maxExcerptLine = 4096
 )
 
-func newExcerpts() *excerpts { return &excerpts{} }
+// excerpts are of what was read here: what a snapshot says of /etc is not written in
+// this machine's.
+func (s *sources) excerpts() *excerpts {
+	if len(s.snapshots) == 0 {
+		return &excerpts{}
+	}
+	return &excerpts{chosen: true, roots: slices.Concat(s.paths, s.hostRoots)}
+}
+
+// reads reports whether a file is one that lines are shown of.
+func (e *excerpts) reads(file string) bool {
+	return !e.chosen || slices.ContainsFunc(e.roots, func(root string) bool {
+		below, err := filepath.Rel(root, file)
+		return err == nil && filepath.IsLocal(below)
+	})
+}
 
 // line returns a line of a file, counted from 1. Findings come object by object,
 // so one file is kept at a time.
 func (e *excerpts) line(file string, n int) (string, bool) {
+	if !e.reads(file) {
+		return "", false
+	}
 	if file != e.file {
 		e.file, e.lines = file, readLines(file)
 	}

@@ -120,6 +120,7 @@ func (s *sources) complete(cmd *cobra.Command, args []string) error {
 	s.paths = slices.Concat(args, s.filenames)
 	s.program = cmd.Root().DisplayName()
 	s.contexts = distinct(s.contexts)
+	s.hostRoots = distinct(s.hostRoots)
 	for _, name := range []string{"context", "kubeconfig", "all-namespaces", "as", "as-group", "no-secrets", "configz"} {
 		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
 			s.cluster = true
@@ -130,12 +131,12 @@ func (s *sources) complete(cmd *cobra.Command, args []string) error {
 		s.cluster = true
 	}
 	switch {
+	case s.hostName != "" && len(s.hostRoots) != 1:
+		return usagef("--host-name %s: needs one --host-root", s.hostName)
 	case !s.cluster && len(s.paths)+others == 0:
 		return usagef("nothing to read: name a file, a folder, a chart, - for standard input, --cluster for a live cluster, or --host-root for a node\nFor example: gabion %s deploy/", relativePath(cmd))
 	case s.everywhere && s.namespace != "":
 		return usagef("--all-namespaces and --namespace %s: give one of them", s.namespace)
-	case s.hostName != "" && len(s.hostRoots) != 1:
-		return usagef("--host-name %s: needs one --host-root", s.hostName)
 	case len(s.asGroups) > 0 && s.as == "":
 		return usagef("--as-group: needs --as, as the API server does")
 	}
@@ -197,14 +198,11 @@ func (s *sources) gather(ctx context.Context, env Env) ([]*evidence.Snapshot, er
 		}
 		worlds = append(worlds, stored...)
 	}
-	for _, dir := range s.hostRoots {
-		world, err := s.readHost(ctx, env, dir, watch)
-		if err != nil {
-			return nil, err
-		}
-		worlds = append(worlds, world)
+	nodes, err := s.readHosts(ctx, env, watch)
+	if err != nil {
+		return nil, err
 	}
-	worlds = joinHosts(worlds)
+	worlds = joinHosts(append(worlds, nodes...))
 	if err := s.recognise(worlds); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -174,6 +175,13 @@ func newKubeletConfig(env Env) *cobra.Command {
 	return cmd
 }
 
+func oneManifest(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return errors.New("want one FILE: the API server's manifest, such as /etc/kubernetes/manifests/kube-apiserver.yaml")
+	}
+	return nil
+}
+
 func newAPIServerFlags(env Env) *cobra.Command {
 	var o generate.APIServer
 	var version string
@@ -192,7 +200,7 @@ copies too), and move it over the manifest, one control plane node after the oth
 kubeadm upgrade writes the manifest anew: keep the change as a patch for --patches, too.`,
 		Example: `  gabion generate apiserver-flags --diff /etc/kubernetes/manifests/kube-apiserver.yaml
   gabion generate apiserver-flags /etc/kubernetes/manifests/kube-apiserver.yaml > /root/kube-apiserver.yaml`,
-		Args: wrongArgs(cobra.ExactArgs(1)),
+		Args: wrongArgs(oneManifest),
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			if version != "" {
 				if o.Version, err = versionOf(version); err != nil {
@@ -293,6 +301,14 @@ Before they are printed the rules are proven: every port is asked about from eve
 				if *l.to, err = ranges(l.flag, *lists[l.flag]); err != nil {
 					return err
 				}
+			}
+			switch example := "\nFor example: gabion generate firewall --role worker --control-plane 10.0.0.0/28"; {
+			case role == "":
+				return usagef("no --role: want control-plane, worker or etcd%s", example)
+			case len(o.ControlPlane) == 0:
+				return usagef("no --control-plane: want the addresses of its nodes, which reach every kubelet and etcd%s", example)
+			case o.Role == generate.ControlPlane && len(o.Nodes) == 0:
+				return usagef("no --nodes: none could reach the API server of a control plane node")
 			}
 			text, err := o.Ruleset()
 			return printed(env.Stdout, text, err)

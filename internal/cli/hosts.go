@@ -41,6 +41,7 @@ func (s *sources) recognise(worlds []*evidence.Snapshot) error {
 	for _, w := range worlds {
 		switch {
 		case w.Managed != nil:
+		case w.OwnControlPlane() != "": // whatever its version and labels are
 		case w.Cluster != nil:
 			w.Managed = cloud.Recognise(w.Cluster.Version, w.Nodes)
 		default:
@@ -61,7 +62,10 @@ func (s *sources) recognise(worlds []*evidence.Snapshot) error {
 		return usagef("--cloud-config %s: describes one cluster, and %d are read", s.cloudConfig, len(managed))
 	}
 	w := managed[0]
+	own := w.OwnControlPlane()
 	switch {
+	case w.Managed == nil && own != "":
+		return usagef("--cloud-config %s: describes a control plane that %s runs, and here %s", s.cloudConfig, provider, own)
 	case w.Managed == nil:
 		w.Managed = cloud.Given(provider, config)
 	case w.Managed.Provider != provider:
@@ -77,18 +81,18 @@ func (s *sources) described() (provider string, c *evidence.CloudConfig, err err
 	const most = 16 << 20
 	f, err := os.Open(s.cloudConfig)
 	if err != nil {
-		return "", nil, usageError{err}
+		return "", nil, usagef("--cloud-config %s: %w", s.cloudConfig, reason(err))
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, most+1))
 	switch {
 	case err != nil:
-		return "", nil, usageError{err}
+		return "", nil, usagef("--cloud-config %s: %w", s.cloudConfig, reason(err))
 	case len(text) > most:
 		return "", nil, usagef("--cloud-config %s: it is larger than 16 MiB", s.cloudConfig)
 	}
 	if provider, c, err = cloud.Parse(s.cloudConfig, text); err != nil {
-		return "", nil, usagef("--cloud-config: %w", err)
+		return "", nil, usagef("--cloud-config %w", err)
 	}
 	return provider, c, nil
 }
@@ -102,6 +106,28 @@ func tryAddresses(ctx context.Context, worlds []*evidence.Snapshot, watch *progr
 		}
 		w.Probes = append(w.Probes, probe.Probe(ctx, targets, probe.Options{})...)
 	}
+}
+
+// readHosts reads the nodes below the folders, each a world of its own. Of two folders
+// that hold the same node one would be left out: that is an error.
+func (s *sources) readHosts(ctx context.Context, env Env, watch *progress) ([]*evidence.Snapshot, error) {
+	var worlds []*evidence.Snapshot
+	from := map[string]string{}
+	for _, dir := range s.hostRoots {
+		world, err := s.readHost(ctx, env, dir, watch)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range world.Hosts {
+			if first, again := from[h.Node]; again {
+				return nil, usagef("--host-root %s: it is node %s, as %s is\nWhere they are two, give one another name: gabion snapshot --host-root %s --host-name NAME",
+					dir, h.Node, first, dir)
+			}
+			from[h.Node] = dir
+		}
+		worlds = append(worlds, world)
+	}
+	return worlds, nil
 }
 
 // readHost reads a node below a folder.
@@ -157,10 +183,21 @@ func joinHosts(worlds []*evidence.Snapshot) []*evidence.Snapshot {
 			to.Managed = look.Managed
 		}
 		for _, h := range look.Hosts {
+			warnAgain(h, to.Hosts)
 			to.AddHost(h, h.Source)
 		}
 	}
 	return joined
+}
+
+// warnAgain says that of several looks at a node only one is judged.
+func warnAgain(h *evidence.Host, known []*evidence.Host) {
+	again := slices.ContainsFunc(known, func(k *evidence.Host) bool { return k.Node == h.Node && k.Root != "" })
+	if again && h.Root != "" && h.Source != nil {
+		h.Source.Warnings = append(h.Source.Warnings, evidence.Issue{
+			Reason: fmt.Sprintf("node %s was looked at more than once: only the last look is judged", h.Node),
+		})
+	}
 }
 
 // clusterOf is the cluster that nodes belong to: the only one that has a Node of such
@@ -169,7 +206,7 @@ func joinHosts(worlds []*evidence.Snapshot) []*evidence.Snapshot {
 func clusterOf(hosts []*evidence.Host, clusters []*evidence.Snapshot) *evidence.Snapshot {
 	var having []*evidence.Snapshot
 	for _, w := range clusters {
-		if slices.ContainsFunc(hosts, func(h *evidence.Host) bool { return hasNode(w, h.Node) }) {
+		if slices.ContainsFunc(hosts, func(h *evidence.Host) bool { return hasNode(w, h) }) {
 			having = append(having, w)
 		}
 	}
@@ -190,8 +227,13 @@ func clusterOf(hosts []*evidence.Host, clusters []*evidence.Snapshot) *evidence.
 	return nil
 }
 
-func hasNode(w *evidence.Snapshot, name string) bool {
-	return slices.ContainsFunc(w.Nodes, func(n *evidence.Object[corev1.Node]) bool { return n.Name == name })
+// hasNode reports whether a cluster has the Node that a host is: many have one of the
+// name, and the machine's own id tells them apart where both ways know it.
+func hasNode(w *evidence.Snapshot, h *evidence.Host) bool {
+	return slices.ContainsFunc(w.Nodes, func(n *evidence.Object[corev1.Node]) bool {
+		id := n.Value.Status.NodeInfo.MachineID
+		return n.Name == h.Node && (id == "" || h.System.MachineID == "" || id == h.System.MachineID)
+	})
 }
 
 // leadsTo reports whether one of a node's kubeconfigs names a server.

@@ -277,7 +277,7 @@ func parseOutputs(flags []string) ([]output, error) {
 // write writes every output. A file is written whole or not at all.
 func (p *plan) write(env Env, rep *report.Report, o scanOptions) error {
 	for _, out := range p.outputs {
-		options := report.Options{Program: o.program, FailOn: p.failOn, Excerpt: newExcerpts().line, Rules: ruleHelp}
+		options := report.Options{Program: o.program, FailOn: p.failOn, Excerpt: o.excerpts().line, Rules: ruleHelp}
 		if out.file == "" {
 			options.Color = env.colorful(o.color, env.Stdout)
 			options.Width, _ = env.Terminal(env.Stdout)

@@ -97,11 +97,11 @@ func runSnapshot(ctx context.Context, env Env, o snapshotOptions) error {
 				return err
 			}
 		}
-		for _, dir := range o.hostRoots {
-			world, err := o.readHost(ctx, env, dir, watch)
-			if err != nil {
-				return err
-			}
+		nodes, err := o.readHosts(ctx, env, watch)
+		if err != nil {
+			return err
+		}
+		for _, world := range nodes {
 			world.Sort()
 			complete = complete && len(world.Gaps) == 0
 			if err := w.Files(world); err != nil {

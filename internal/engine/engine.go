@@ -48,14 +48,14 @@ type row struct {
 	rules     int
 	evaluated check.IDs
 	failed    check.IDs
-	open      []string // reasons why the answer is not whole
-	live      bool     // a rule asked the live cluster
-	node      bool     // a rule asked the nodes
-	duties    []string // why it is not the user's to see to
-	settled   bool     // a rule that answers the row alone has judged
+	open      []check.Unjudged // why the answer is not whole
+	gaps      []check.Unjudged // what could not be read, likewise
+	live      bool             // a rule asked the live cluster
+	node      bool             // a rule asked the nodes
+	beside    []check.Unjudged // why there is nothing to judge
+	settled   bool             // a rule that answers the row alone has judged
 	left      []check.Rest
-	unasked   []string // questions of rules that this kind of evidence cannot answer
-	unread    bool     // one of them is that something could not be read
+	unasked   []check.Unjudged // questions of rules that this kind of evidence cannot answer
 	findings  int
 	excepted  int // of the findings
 }
@@ -136,8 +136,8 @@ const manyFindings = 50_000
 type ruling struct {
 	asked     bool // the check asks of such a scan
 	evaluated check.IDs
-	unknown   []string
-	duties    []string
+	unknown   []check.Unjudged
+	beside    []check.Unjudged
 	findings  findings
 }
 
@@ -157,7 +157,7 @@ func judge(ctx context.Context, scan *check.Scan, checks []*check.Check, m *make
 		run := &check.Run{Scan: scan, Severity: c.Severity, Failures: failures[worker][:0]}
 		c.Run(run)
 		failures[worker] = run.Failures
-		rulings[i] = ruling{true, run.Evaluated, unknown(run), run.Duties, m.findings(c, run.Failures)}
+		rulings[i] = ruling{true, run.Evaluated, run.Unknowns, run.Inapplicables, m.findings(c, run.Failures)}
 	})
 }
 
@@ -173,11 +173,11 @@ func (rw *row) hear(c *check.Check, r *ruling, snap *evidence.Snapshot, selector
 	rw.rules++
 	rw.live = rw.live || c.Live != ""
 	rw.node = rw.node || c.Node != ""
-	rw.duties = append(rw.duties, r.duties...)
+	rw.beside = append(rw.beside, r.beside...)
 	rw.evaluated.AddAll(selected(r.evaluated, snap, selector))
 	gaps := unread(snap, c)
-	rw.unread = rw.unread || len(gaps) > 0
-	rw.open = slices.Concat(rw.open, r.unknown, gaps)
+	rw.gaps = append(rw.gaps, gaps...)
+	rw.open = append(rw.open, r.unknown...)
 	rw.settled = rw.settled || c.Alone && r.evaluated.Len() > 0 && len(r.unknown)+len(gaps) == 0
 	if c.Leaves.What != "" && r.evaluated.Len() > 0 {
 		rw.left = append(rw.left, c.Leaves)
@@ -241,11 +241,11 @@ func given(snap *evidence.Snapshot) (list []guide.Evidence) {
 	return list
 }
 
-// unasked is the question of a check that needs another kind of evidence; "" when
-// what it asks is what every check of objects does.
-func unasked(c *check.Check) string {
-	of := func(what string, e guide.Evidence) string {
-		return what + ": needs " + strings.Join(flagged([]guide.Evidence{e}), "")
+// unasked is the question of a check that needs another kind of evidence; the check's
+// name when what it asks is what every check of objects does.
+func unasked(c *check.Check) check.Unjudged {
+	of := func(what string, e guide.Evidence) check.Unjudged {
+		return check.Unjudged{Scope: what, Reason: "needs " + strings.Join(flagged([]guide.Evidence{e}), "")}
 	}
 	switch {
 	case c.Live != "":
@@ -255,48 +255,24 @@ func unasked(c *check.Check) string {
 	case c.Node != "":
 		return of(c.Node, guide.Host)
 	}
-	return of("what "+c.ID+" asks", guide.Manifest)
+	return of("rule "+c.ID, guide.Manifest)
 }
 
 // leftOpen is a question that no object shows, unless what was given answers it:
 // a rule of the row that asks the live cluster does.
-func (rw *row) leftOpen(rest check.Rest, given []guide.Evidence) (string, bool) {
+func (rw *row) leftOpen(rest check.Rest, given []guide.Evidence) (open check.Unjudged, ok bool) {
 	to := without(rest.To, given)
 	switch {
 	case len(to) > 0:
-		return rest.What + ": needs " + strings.Join(flagged(to), " and "), true
+		return check.Unjudged{Scope: rest.What, Reason: "needs " + strings.Join(flagged(to), " and ")}, true
 	case rest.Elsewhere, rw.live && slices.Contains(rest.To, guide.Cluster), rw.node && slices.Contains(rest.To, guide.Host):
-		return "", false
+		return check.Unjudged{}, false
 	}
-	return rest.What + ": no rule tells yet", true
+	return check.Unjudged{Scope: rest.What, Reason: "no rule tells yet"}, true
 }
 
 func without(list, given []guide.Evidence) []guide.Evidence {
 	return slices.DeleteFunc(slices.Clone(list), func(e guide.Evidence) bool { return slices.Contains(given, e) })
-}
-
-// unknown gathers why a check's answer is not whole, as it said itself.
-func unknown(run *check.Run) []string {
-	var open []string
-	for _, u := range run.Unknowns {
-		if u.Scope == "" {
-			open = append(open, u.Reason)
-			continue
-		}
-		open = append(open, u.Scope+": "+u.Reason)
-	}
-	return open
-}
-
-// unread says what could not be read of the facts that a check needs.
-func unread(snap *evidence.Snapshot, c *check.Check) []string {
-	var open []string
-	for _, g := range snap.Gaps {
-		if slices.ContainsFunc(c.Needs, func(f evidence.Fact) bool { return g.Touches(f, "") }) {
-			open = append(open, "not read: "+g.Reason)
-		}
-	}
-	return open
 }
 
 // answer is the row's status, in the order of CONTRACT §4: a failure that was
@@ -307,14 +283,14 @@ func (rw *row) answer(rec guide.Recommendation, given []guide.Evidence, attestat
 		Evaluated: rw.evaluated.Len(), Failed: rw.failed.Len(),
 	}
 	for _, rest := range rw.left {
-		if text, ok := rw.leftOpen(rest, given); ok {
-			rw.open = append(rw.open, text)
+		if open, ok := rw.leftOpen(rest, given); ok {
+			rw.open = append(rw.open, open)
 		}
 	}
 	if a.Evaluated > 0 && !rw.settled {
 		rw.open = append(rw.open, rw.unasked...)
 	}
-	open := distinct(rw.open)
+	open := rw.reasons()
 	switch {
 	case rw.findings > rw.excepted:
 		a.Status, a.Reason = report.Fail, summarize("besides, not judged: ", open)
@@ -324,8 +300,8 @@ func (rw *row) answer(rec guide.Recommendation, given []guide.Evidence, attestat
 		a.Status, a.Reason = report.Excepted, fmt.Sprintf("every finding has an exception in force (%d)", rw.excepted)
 	case a.Evaluated > 0:
 		a.Status = report.Pass
-	case len(rw.duties) > 0:
-		a.Status, a.Reason = report.NotApplicable, summarize("", distinct(rw.duties))
+	case len(rw.beside) > 0:
+		a.Status, a.Reason = report.NotApplicable, summarize("", together(rw.beside))
 	case rw.rules > 0 && len(rw.unasked) == 0:
 		a.Status, a.Reason = report.NotApplicable, "nothing it applies to is among what was read"
 	default:
@@ -335,7 +311,7 @@ func (rw *row) answer(rec guide.Recommendation, given []guide.Evidence, attestat
 			a.Status, a.Reason = report.Manual, "only a person can state it: put a dated attestation into .gabion.yaml"
 		}
 	}
-	if rw.findings == rw.excepted && !rw.unread {
+	if rw.findings == rw.excepted && len(rw.gaps) == 0 {
 		attest(&a, rec, attestations, today)
 	}
 	return a

@@ -364,7 +364,7 @@ func TestLiveAndWritten(t *testing.T) {
 		{"files, both kinds of question", files, []*check.Check{bad, &live}, report.NotEvaluated, "whether pods run: needs the live cluster's API (--cluster)"},
 		{"files, only a live question", files, []*check.Check{&live}, report.NotEvaluated, "needs the live cluster's API (--cluster)"},
 		{"a cluster, both", cluster, []*check.Check{bad, &live}, report.Pass, ""},
-		{"a cluster, a question for files", cluster, []*check.Check{bad, &written}, report.NotEvaluated, "which version it is written in: needs manifests"},
+		{"a cluster, a question for files", cluster, []*check.Check{bad, &written}, report.NotEvaluated, "which version it is written in: needs objects in files"},
 		{"files, a question for files", files, []*check.Check{bad, &written}, report.Pass, ""},
 	} {
 		got := row(t, run(t, test.snap, engine.Options{}, test.checks...), "POD-05")

@@ -94,7 +94,7 @@ const (
 func (e Evidence) Describe() string {
 	switch e {
 	case Manifest:
-		return "manifests (objects in files, charts and overlays)"
+		return "objects in files, charts and overlays"
 	case Cluster:
 		return "the live cluster's API"
 	case Host:

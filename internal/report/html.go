@@ -249,6 +249,10 @@ func newHTMLPage(r *Report, o Options) *htmlPage {
 func (b *htmlPageBuilder) head(p *htmlPage) {
 	var refs []string
 	for _, s := range b.r.Sources {
+		if s.Node != "" {
+			refs = append(refs, "node "+s.Node)
+			continue
+		}
 		refs = append(refs, s.Ref)
 	}
 	p.Refs = htmlCut(refs, htmlRefs, htmlClean)
@@ -310,7 +314,11 @@ func (b *htmlPageBuilder) sources(p *htmlPage) {
 		return htmlGap{htmlClean(g.Cluster), htmlClean(string(g.Fact)), htmlClean(g.Scope), htmlClean(g.Reason)}
 	})
 	p.Sources = htmlCut(b.r.Sources, htmlItems, func(s *evidence.Source) htmlSource {
-		return htmlSource{Type: htmlClean(s.Type), Ref: b.spend(htmlClean(s.Ref)), Files: s.Files, Documents: s.Documents,
+		ref := s.Ref
+		if s.Node != "" {
+			ref = node(s) + ": " + ref
+		}
+		return htmlSource{Type: htmlClean(s.Type), Ref: b.spend(htmlClean(ref)), Files: s.Files, Documents: s.Documents,
 			Objects: s.Objects, Skipped: len(s.Skipped), Errors: len(s.Errors), Warnings: len(s.Warnings)}
 	})
 }

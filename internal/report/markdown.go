@@ -41,7 +41,8 @@ func markdownCounts(r *Report, cut int) string {
 	return b.String()
 }
 
-// markdownClusters lists who looked at which clusters, and when.
+// markdownClusters lists who looked at which clusters, and when, and the nodes that
+// were looked at.
 func markdownClusters(r *Report) string {
 	var items []string
 	for _, s := range r.Sources {
@@ -49,7 +50,17 @@ func markdownClusters(r *Report) string {
 			items = append(items, markdownCode(s.Cluster.Name)+": "+markdownText(about(s)))
 		}
 	}
-	return markdownItems("Clusters", items)
+	nodes := markdownItems("Nodes", markdownNodes(r))
+	return markdownItems("Clusters", items) + nodes
+}
+
+func markdownNodes(r *Report) (items []string) {
+	for _, s := range r.Sources {
+		if s.Node != "" {
+			items = append(items, markdownText(node(s)+": "+s.Ref))
+		}
+	}
+	return items
 }
 
 // markdownUnread lists what could not be read.

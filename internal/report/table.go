@@ -91,8 +91,12 @@ func (p *printer) sources(r *Report) {
 			p.cluster(s)
 			continue
 		}
-		text := fmt.Sprintf("%s %s: %s of %s in %s", Printable(s.Type), Printable(s.Ref),
+		text := fmt.Sprintf("%s %s: %s of %s in %s", s.Type, s.Ref,
 			count(s.Objects, "object"), count(s.Documents, "document"), count(s.Files, "file"))
+		if s.Node != "" {
+			text = fmt.Sprintf("%s: %s, %s", node(s), s.Ref, count(s.Files, "file"))
+		}
+		text = Printable(text)
 		if n := len(s.Skipped); n > 0 {
 			text += fmt.Sprintf(", %d skipped", n)
 		}
@@ -101,6 +105,18 @@ func (p *printer) sources(r *Report) {
 		}
 		p.line("  %s", text)
 	}
+}
+
+// node names a node that was looked at: node cp1 (control-plane, etcd; kubeadm).
+func node(s *evidence.Source) string {
+	var roles []string
+	for _, r := range s.Roles {
+		roles = append(roles, string(r))
+	}
+	if about := join("; ", strings.Join(roles, ", "), string(s.Distribution)); about != "" {
+		return fmt.Sprintf("node %s (%s)", s.Node, about)
+	}
+	return "node " + s.Node
 }
 
 // cluster prints who looked at which cluster, when, and at what of it.
@@ -159,7 +175,7 @@ func (p *printer) row(rec Recommendation, findings []*Finding, omitted int) {
 		p.line("  %s  %s", p.status(rec.Status), title)
 		p.wrapped(14, tally, dim)
 	} else {
-		p.line("  %s  %s  %s", p.status(rec.Status), title, p.paint(dim, tally))
+		p.line("  %s  %s", p.status(rec.Status), join("  ", title, p.paint(dim, tally)))
 	}
 	if len(rec.Clusters) > 0 {
 		p.wrapped(14, answers(rec.Clusters), dim)
@@ -224,8 +240,14 @@ func (p *printer) finding(f *Finding, rowSeverity guide.Severity) {
 	if f.Value != "" && !f.Sensitive && !p.wide {
 		field += ": " + Printable(shorten(f.Value, 40))
 	}
-	if where := join("  ", place, field); where != "" {
-		p.line("              %s", p.paint(dim, where))
+	where := []string{join("  ", place, field)}
+	if p.o.Width > 0 && 14+columns(where[0]) > p.width() {
+		where = []string{place, field}
+	}
+	for _, text := range where {
+		if text != "" {
+			p.line("              %s", p.paint(dim, text))
+		}
 	}
 	if p.wide {
 		p.detail(f)
