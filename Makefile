@@ -1,8 +1,8 @@
 # make test is the whole check: what CI runs, on a fresh machine.
 
-.PHONY: test unit cluster browser bench docs build dist
+.PHONY: test unit cluster netns browser bench docs build dist
 
-test: unit cluster browser
+test: unit netns cluster browser
 
 # The plain tests, with the race detector off to stay under two minutes.
 unit:
@@ -15,6 +15,13 @@ cluster:
 	go vet -tags cluster ./...
 	GABION_KUBE=$$(test/kube/build) go test -count=1 -tags cluster -p 1 -timeout 30m \
 		$$(grep -rl --include='*_test.go' '^//go:build cluster' . | xargs -n1 dirname | sort -u)
+
+# Packet filters in network namespaces of the real kernel: what is judged of them, and
+# what is generated. Needs root; Debian's packages are installed if there are none.
+netns:
+	command -v nft iptables ip >/dev/null || { apt-get update && apt-get install -y nftables iptables iproute2; }
+	go vet -tags netns ./...
+	go test -count=1 -tags netns -timeout 20m $$(grep -rl --include='*_test.go' '^//go:build.*netns' . | xargs -n1 dirname | sort -u)
 
 # The HTML report in a real browser, which Debian's package is installed for if
 # there is none. For what it looks like: -artifacts -outputdir DIR.

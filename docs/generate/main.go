@@ -1,6 +1,6 @@
 // Command generate writes the parts of docs/ that are made from the code: the
-// ledger, the rules, the commands and their man pages. A test compares them with
-// what stands there.
+// ledger, the rules, the comparison with the CIS benchmark, the commands and their
+// man pages. A test compares them with what stands there.
 //
 //	go run ./docs/generate docs
 package main
@@ -56,10 +56,14 @@ func write(dir string) error {
 
 // pages returns every generated file by its name below docs/.
 func pages() (map[string][]byte, error) {
-	files := map[string][]byte{"guide.md": ledger(), "rules.md": rules()}
+	cis, err := cisPage()
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{"guide.md": ledger(), "rules.md": rules(), "cis.md": cis}
 	root := cli.Command()
 	root.InitDefaultCompletionCmd("completion")
-	err := commands(root, files)
+	err = commands(root, files)
 	return files, err
 }
 
