@@ -576,15 +576,22 @@ func (a *attack) runningVictim(h report.Hop) (*corev1.Pod, error) {
 		return nil, err
 	}
 	only := permission(h).Name
+	// A pod that the attacker has made is as good, where it took the place of all others.
+	var made *corev1.Pod
 	for _, p := range pods {
 		own := p.Labels["attack"] != ""
 		root := slices.ContainsFunc(p.Spec.Containers, func(c corev1.Container) bool { return isRoot(&p, &c) })
 		switch {
+		case own && h.Technique == "ephemeral-containers" && h.To == "node" && p.Spec.NodeName != "" && only == "" && a.node == "":
+			made = &p
 		case own || p.Spec.NodeName == "" || a.node != "" && h.To == "node" && p.Spec.NodeName != a.node:
 		case only != "" && only != p.Name && only != p.Spec.NodeName:
 		case name != "" && p.Namespace == ns && p.Spec.ServiceAccountName == name, h.To == "node" && (root || h.Technique == "ephemeral-containers"):
 			return &p, nil
 		}
+	}
+	if made != nil {
+		return made, nil
 	}
 	return nil, fmt.Errorf("no pod leads from %s by %s to %s", h.From, h.Technique, h.To)
 }

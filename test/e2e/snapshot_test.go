@@ -198,7 +198,7 @@ func TestNoSnapshot(t *testing.T) {
 		z.Close()
 		return b.Bytes()
 	}
-	if !bytes.Contains(text, []byte(`"formatVersion":1,`)) {
+	if !bytes.Contains(text, []byte(`"formatVersion":2,`)) {
 		t.Fatalf("no format in %s", text[:200])
 	}
 	garbage := make([]byte, 5000)
@@ -220,7 +220,7 @@ func TestNoSnapshot(t *testing.T) {
 		"zipped YAML":        {zipped("apiVersion: v1\nkind: Pod\n"), "not a snapshot"},
 		"zipped garbage":     {zipped(string(garbage)), "UTF-8"},
 		"garbage behind":     {append(bytes.Clone(whole), garbage...), "after the end"},
-		"a newer format":     {zipped(strings.Replace(string(text), `"formatVersion":1,`, `"formatVersion":2,`, 1)), "has format 2, and formats up to 1 are known here"},
+		"a newer format":     {zipped(strings.Replace(string(text), `"formatVersion":2,`, `"formatVersion":3,`, 1)), "has format 3, and formats up to 2 are known here"},
 		"without its end":    {zipped(strings.Join(lines[:len(lines)-2], "")), "no trailer"},
 		"without an object":  {zipped(strings.Join(append(append([]string{}, lines[:20]...), lines[21:]...), "")), ""},
 		"with another value": {zipped(strings.Replace(string(text), "restricted", "privileged", 1)), ""},

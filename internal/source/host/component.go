@@ -1,6 +1,9 @@
 package host
 
 import (
+	"cmp"
+	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -20,6 +23,35 @@ type candidate struct {
 	// contained is whether a process is in a container, pid its number.
 	contained certainty
 	pid       int
+	standing  standing
+}
+
+// A standing is how far a process is to be believed that it is the component whose name
+// it bears: a name may be given to any program.
+type standing int
+
+const (
+	placed   standing = iota // the component's program, where the system or the kubelet runs it
+	likely                   // root's, or of somebody who is not known
+	stray                    // a user's, run by hand
+	impostor                 // a user's, and another program
+)
+
+// standingOf tells the standing of a process that bears a component's name.
+func standingOf(p *process.Process, component string) standing {
+	program := path.Base(p.Exe)
+	named := program == component || wholes[program] != nil || contains(hyperkubes, program)
+	users := strings.HasPrefix(p.Cgroup, "/user.slice")
+	managed := !users && (container.MatchString(p.Cgroup) || managedService.MatchString(p.Cgroup))
+	switch {
+	case managed && named:
+		return placed
+	case managed || p.UID <= 0:
+		return likely
+	case named || p.Exe == "":
+		return stray
+	}
+	return impostor
 }
 
 // A certainty is an answer that may not be known.
@@ -42,13 +74,13 @@ func runsComponent(p *process.Process) bool {
 func processCommand(p *process.Process) (command, bool) {
 	words := make([]word, 0, min(len(p.Args), maxWords))
 	for _, a := range p.Args[:min(len(p.Args), maxWords)] {
-		words = append(words, word{a, evidence.Position{File: p.Cmdline()}})
+		words = append(words, word{text: a, at: evidence.Position{File: p.Cmdline()}})
 	}
 	name := p.Program()
 	if len(words) == 1 && wholes[name] != nil { // it has put its name and that of what it does in place of its arguments
 		var parts []word
 		for _, part := range strings.Fields(words[0].text) {
-			parts = append(parts, word{part, words[0].at})
+			parts = append(parts, word{text: part, at: words[0].at})
 		}
 		words = parts
 	}
@@ -62,7 +94,7 @@ func processCommand(p *process.Process) (command, bool) {
 		// The kernel cuts names.
 		for _, name := range programs {
 			if p.Comm == name[:min(len(name), 15)] {
-				return command{component: name, unread: p.Cmdline() + ": the command line is too long to be read"}, true
+				return command{component: name, unread: p.Cmdline() + ": " + p.Hidden}, true
 			}
 		}
 		return command{}, false
@@ -78,6 +110,7 @@ func processCommand(p *process.Process) (command, bool) {
 // components finds the components by all ways, and puts each together.
 func (r *reader) components(table *process.Table) {
 	all := r.processes(table)
+	r.hidden = table.Hidden
 	for _, u := range r.units() {
 		if s, ok := r.service(u); ok {
 			all = append(all, r.unitComponent(s))
@@ -114,13 +147,31 @@ func (r *reader) components(table *process.Table) {
 	if kubelet != nil {
 		r.host.Components = append(r.host.Components, kubelet.Component)
 	}
+	r.tellImpostors()
+}
+
+// tellImpostors says which components were not seen, but something that bears their name.
+func (r *reader) tellImpostors() {
+	for _, name := range slices.Sorted(maps.Keys(r.impostors)) {
+		if r.host.Component(name) != nil {
+			continue
+		}
+		p := r.impostors[name]
+		why := fmt.Sprintf("it calls itself %s, but is %s, run by the user %d", name, p.Exe, p.UID)
+		r.gap(p.Cmdline(), why)
+		if r.host.Unseen[evidence.TheProcesses] == "" {
+			r.host.Unseen[evidence.TheProcesses] = p.Cmdline() + ": " + why
+		}
+	}
 }
 
 // container matches the control group of a process in a container; ordinaryPod that of
 // one in a pod that the API server knows: static pods have an ID without dashes.
+// managedService matches that of what systemd runs.
 var (
-	container   = regexp.MustCompile(`kubepods|[0-9a-f]{64}`)
-	ordinaryPod = regexp.MustCompile(`pod[0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}`)
+	managedService = regexp.MustCompile(`^/system\.slice/|\.service(?:/|$)`)
+	container      = regexp.MustCompile(`kubepods|[0-9a-f]{64}`)
+	ordinaryPod    = regexp.MustCompile(`pod[0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}`)
 )
 
 // processes are the components that run. A control plane in an ordinary pod is that
@@ -131,7 +182,12 @@ func (r *reader) processes(table *process.Table) (list []*candidate) {
 		if !ok || ordinaryPod.MatchString(p.Cgroup) && cmd.component != evidence.KubeProxy && cmd.component != evidence.CloudControllerManager {
 			continue
 		}
-		c := &candidate{env: map[string]word{}, pid: p.PID, Component: &evidence.Component{
+		belief := standingOf(p, cmd.component)
+		if belief == impostor {
+			r.impostors[cmd.component] = p
+			continue
+		}
+		c := &candidate{env: map[string]word{}, pid: p.PID, standing: belief, Component: &evidence.Component{
 			Name: cmd.component, Way: evidence.FromProcess, Place: evidence.Position{File: p.Cmdline()}, UID: p.UID,
 			Flags: cmd.flags(), Unread: cmd.unread,
 		}}
@@ -141,7 +197,7 @@ func (r *reader) processes(table *process.Table) (list []*candidate) {
 				c.Unread = "the variables of the process may not be read"
 			}
 			for name, value := range env {
-				c.env[name] = word{value, evidence.Position{File: path.Join(path.Dir(p.Cmdline()), "environ")}}
+				c.env[name] = word{text: value, at: evidence.Position{File: path.Join(path.Dir(p.Cmdline()), "environ")}}
 			}
 		}
 		switch {
@@ -205,11 +261,19 @@ func (r *reader) choose(all []*candidate, name string) *candidate {
 		return nil
 	}
 	rank := map[evidence.Way]int{evidence.FromProcess: -1}
-	slices.SortStableFunc(ways, func(a, b *candidate) int { return rank[a.Way] - rank[b.Way] })
+	slices.SortStableFunc(ways, func(a, b *candidate) int {
+		return cmp.Or(rank[a.Way]-rank[b.Way], int(a.standing)-int(b.standing))
+	})
 	best := ways[0]
+	if best.Way == evidence.FromProcess && best.standing < stray {
+		ways = slices.DeleteFunc(ways, func(c *candidate) bool { return c.standing == stray })
+	}
 	for _, other := range ways[1:] {
 		best.learn(other)
 		best.Others = append(best.Others, other.Component)
+	}
+	if best.Way == evidence.FromFile && r.hidden != "" {
+		leave(best.Component, "it may run with other flags: "+r.hidden)
 	}
 	if best.contained == yes && len(best.Mounts) == 0 {
 		best.Mounts = process.Mounts(r.tree, best.pid)

@@ -45,7 +45,7 @@ func (r *reader) connections(c *evidence.Component) {
 	const most = 100
 	for _, file := range files[:min(len(files), most)] {
 		if host, ok := c.HostPath(file); ok && file != "" {
-			r.kubeconfig(host)
+			r.kubeconfig(host, true)
 		}
 	}
 }

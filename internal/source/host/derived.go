@@ -14,8 +14,7 @@ import (
 func derived(name string, at evidence.Position, flags []evidence.Flag) *candidate {
 	kept := make([]evidence.Flag, 0, len(flags))
 	for _, f := range flags {
-		f.Value = withoutCredential(f.Name, f.Value)
-		kept = append(kept, f)
+		kept = append(kept, evidence.NewFlag(f.Name, f.Value, f.Place))
 	}
 	return &candidate{env: map[string]word{}, Component: &evidence.Component{
 		Name: name, Way: evidence.FromFile, Place: at, UID: -1, Flags: kept,

@@ -107,31 +107,53 @@ func hide(value any, all bool) (found bool) {
 	switch v := value.(type) {
 	case map[string]any:
 		for name, below := range v {
-			if s, ok := below.(string); ok && s != "" && (all && name != "name" || isSecret(name)) {
-				v[name] = bits(s)
-				found = true
+			_, isText := below.(string)
+			secret := all && (name != "name" || !isText) || isSecret(name)
+			if _, nested := below.(map[string]any); nested {
+				found = hide(below, all || holdsSecrets(name)) || found
 				continue
 			}
-			found = hide(below, all || holdsSecrets(name)) || found
+			kept, hidden := hidden(below, secret || holdsSecrets(name))
+			v[name], found = kept, hidden || found
 		}
 	case []any:
 		for i, below := range v {
-			if s, ok := below.(string); ok && all && s != "" {
-				v[i] = bits(s)
-				found = true
-				continue
-			}
-			found = hide(below, all) || found
+			kept, hidden := hidden(below, all)
+			v[i], found = kept, hidden || found
 		}
 	}
 	return found
 }
 
-// isSecret reports whether a field of that name holds a credential.
+// hidden is what is kept of a value that may be a credential, or holds some.
+func hidden(value any, secret bool) (kept any, changed bool) {
+	text, isText := value.(string)
+	if number, ok := value.(json.Number); ok && secret {
+		text, isText = number.String(), true
+	}
+	switch {
+	case !isText:
+		return value, hide(value, secret)
+	case secret && text != "":
+		return bits(text), true
+	}
+	kept = evidence.WithoutPassword(text)
+	return kept, kept != text
+}
+
+// isSecret reports whether a field of that name holds a credential. Of names that only
+// speak of one, such as that of its file, the end tells.
 func isSecret(name string) bool {
-	switch strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name)) {
-	case "secret", "token", "password", "passwd", "clientkeydata", "clientsecret", "accesstoken", "refreshtoken", "idtoken", "secretkey", "passphrase", "privatekey", "keydata":
-		return true
+	name = strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name))
+	for _, end := range []string{"file", "path", "strategy", "audience", "audiences", "attributes", "name", "type", "ttl", "box"} {
+		if strings.HasSuffix(name, end) {
+			return false
+		}
+	}
+	for _, word := range []string{"secret", "token", "password", "passwd", "passphrase", "privatekey", "keydata"} {
+		if strings.Contains(name, word) {
+			return true
+		}
 	}
 	return false
 }

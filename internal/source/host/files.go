@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"io/fs"
 	"path"
 	"regexp"
 	"slices"
@@ -17,8 +18,12 @@ func (r *reader) files() {
 	for _, file := range slices.Concat(r.layout.files, r.layout.sockets) {
 		r.note(file, false)
 	}
-	for _, file := range r.list("/etc/cni/net.d") {
-		r.note(path.Join("/etc/cni/net.d", file), false)
+	const maxEntries = 2000
+	for _, folder := range []string{"/etc/cni/net.d", "/opt/cni/bin"} {
+		names := r.list(folder)
+		for _, file := range names[:min(len(names), maxEntries)] {
+			r.note(path.Join(folder, file), false)
+		}
 	}
 	for _, c := range r.host.Components {
 		r.namedFiles(c)
@@ -32,7 +37,7 @@ func (r *reader) files() {
 		r.keyFolder(place, 0)
 	}
 	for _, file := range r.kubeconfigFiles() {
-		r.kubeconfig(file)
+		r.kubeconfig(file, isKubeconfig(file))
 	}
 }
 
@@ -107,9 +112,9 @@ func (r *reader) namedFile(c *evidence.Component, flag, file string) {
 	r.note(path.Dir(host), false) // who may write there can put another file in its place
 	kubeconfig := strings.HasSuffix(flag, "kubeconfig") || flag == "audit-webhook-config-file"
 	switch {
-	case f.Type != evidence.Regular:
 	case kubeconfig:
-		r.kubeconfig(f.Path)
+		r.kubeconfig(f.Path, true)
+	case f.Type != evidence.Regular:
 	case holdsKeys(f.Path) || keyFlag.MatchString(flag):
 		r.keys(f.Path)
 	}
@@ -181,7 +186,7 @@ func (r *reader) keys(file string) {
 // the users' homes.
 func (r *reader) kubeconfigFiles() (files []string) {
 	for _, place := range r.layout.kubeconfigs {
-		if r.tree.Stat(place).Type != evidence.Directory {
+		if r.tree.Stat(place).Type != evidence.Directory || isKubeconfig(place) {
 			files = append(files, place)
 			continue
 		}
@@ -211,20 +216,37 @@ func (r *reader) kubeconfigFiles() (files []string) {
 	return files
 }
 
-// kubeconfig reads a kubeconfig, and the files that it names. What is no regular
-// file, or not there, is none.
-func (r *reader) kubeconfig(file string) {
+// isKubeconfig reports whether a file of that name is a kubeconfig, whatever it holds.
+func isKubeconfig(file string) bool {
+	switch name := path.Base(file); name {
+	case "admin.conf", "super-admin.conf", "kubelet.conf", "bootstrap-kubelet.conf", "controller-manager.conf", "scheduler.conf",
+		"kubeconfig", "bootstrap-kubeconfig", "kubeconfig-kubelet":
+		return true
+	case "config":
+		return path.Base(path.Dir(file)) == ".kube"
+	default:
+		return path.Ext(name) == ".kubeconfig"
+	}
+}
+
+// kubeconfig reads a kubeconfig, and the files that it names. What is not there, or may
+// not be looked at, is none; nor is, unless it is certain that one is meant, what does
+// not look like one.
+func (r *reader) kubeconfig(file string, certain bool) {
 	f := r.note(file, false)
-	if f.Type != evidence.Regular || r.parsed[f.Path] {
+	if f.Type == evidence.Missing || f.Error == fs.ErrPermission.Error() || f.Type != evidence.Regular && !certain || r.parsed[f.Path] {
 		return
 	}
 	r.parsed[f.Path] = true
 	data, err := r.read(file)
 	if err != nil {
 		r.host.Kubeconfigs = append(r.host.Kubeconfigs, &evidence.Kubeconfig{Path: f.Path, Error: err.Error()})
+		if f.Type == evidence.Directory {
+			r.broken(evidence.Issue{File: f.Path, Reason: err.Error()})
+		}
 		return
 	}
-	if bytes.Contains(data, []byte("clusters")) || bytes.Contains(data, []byte("users")) || bytes.Contains(data, []byte("Config")) {
+	if certain || bytes.Contains(data, []byte("clusters")) || bytes.Contains(data, []byte("users")) || bytes.Contains(data, []byte("Config")) {
 		r.parseKubeconfig(f.Path, data)
 	}
 	clear(data)

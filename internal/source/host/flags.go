@@ -1,8 +1,10 @@
 package host
 
 import (
+	"cmp"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
@@ -12,6 +14,8 @@ import (
 type word struct {
 	text string
 	at   evidence.Position
+	// unknown is a variable in it that is set nowhere on the node, as it is written.
+	unknown string
 }
 
 // A command is a component's command line, with what of it could not be read.
@@ -107,7 +111,7 @@ func parseShell(args []word, env map[string]word) (command, bool) {
 		}
 		script := args[i+1]
 		words, simple := splitShell(script, env)
-		if simple {
+		if simple && script.unknown == "" {
 			return parseCommand(words, env)
 		}
 		if name := mentioned.FindString(script.text); name != "" {
@@ -129,7 +133,7 @@ func splitShell(script word, env map[string]word) (words []word, simple bool) {
 	open := false
 	end := func() {
 		if open {
-			words = append(words, word{current.String(), script.at})
+			words = append(words, word{text: current.String(), at: script.at})
 		}
 		current.Reset()
 		open = false
@@ -226,7 +230,15 @@ func substitute(text string, env map[string]word) (string, bool) {
 // flags reads the arguments of a component: --name=value, --name value, --name, and
 // the same with a single dash, in the order given. What follows -- and what is no
 // flag is passed over. Credentials are not kept.
-func (c command) flags() (list []evidence.Flag) {
+func (c command) flags() []evidence.Flag {
+	list, _ := c.knownFlags()
+	return list
+}
+
+// knownFlags is flags, and says what is among the arguments of which the value is not
+// known.
+func (c command) knownFlags() (list []evidence.Flag, open []string) {
+	unknown := map[string]bool{}
 	for i := 0; i < len(c.args); i++ {
 		w := c.args[i]
 		if w.text == "--" {
@@ -234,6 +246,9 @@ func (c command) flags() (list []evidence.Flag) {
 		}
 		name, ok := strings.CutPrefix(w.text, "-")
 		if !ok || name == "" {
+			if w.unknown != "" {
+				open = append(open, w.unknown)
+			}
 			continue
 		}
 		name = strings.TrimPrefix(name, "-")
@@ -246,29 +261,21 @@ func (c command) flags() (list []evidence.Flag) {
 			if i+1 < len(c.args) && isValue(c.args[i+1].text) {
 				i++
 				value = c.args[i].text
+				w.unknown = cmp.Or(w.unknown, c.args[i].unknown)
 			}
 		}
-		name = strings.ReplaceAll(name, "_", "-")
-		list = append(list, evidence.Flag{Name: name, Value: withoutCredential(name, value), Place: w.at})
+		f := evidence.NewFlag(name, value, w.at)
+		if w.unknown != "" {
+			unknown[f.Name] = true
+			open = append(open, w.unknown+" in --"+f.Name)
+			continue
+		}
+		list = append(list, f)
 	}
-	return list
+	return slices.DeleteFunc(list, func(f evidence.Flag) bool { return unknown[f.Name] }), open
 }
 
 // isValue reports whether a word is the value of the flag before it, and no flag.
 func isValue(text string) bool {
 	return !strings.HasPrefix(text, "-") || len(text) > 1 && text[1] >= '0' && text[1] <= '9'
-}
-
-// secretFlag matches the names of flags whose value is a credential.
-var secretFlag = regexp.MustCompile(`(?:^|-)(?:token|password|secret|secret-key|access-key|passphrase)$|^manifest-url-header$`)
-
-// userInfo matches the password in a URL.
-var userInfo = regexp.MustCompile(`://[^/@\s]*:[^/@\s]*@`)
-
-// withoutCredential is the value of a flag with no credential in it.
-func withoutCredential(name, value string) string {
-	if secretFlag.MatchString(name) && value != "" && value != "true" && value != "false" && name != "initial-cluster-token" && name != "auth-token" {
-		return bits(value)
-	}
-	return userInfo.ReplaceAllString(value, "://…@")
 }

@@ -49,6 +49,10 @@ type reader struct {
 	opened  map[string]bool
 	told    map[string]bool // files that something was already said about
 	parsed  map[string]bool // files that certificates, keys or a kubeconfig were looked for in
+	// hidden says of a process that it may be any component, "" when there is none.
+	hidden string
+	// impostors are the processes that bear a component's name and are none, by it.
+	impostors map[string]*process.Process
 }
 
 // Read reads a node. The only error is the context's: what cannot be read is told by
@@ -62,6 +66,7 @@ func Read(ctx context.Context, t *tree.Tree, o Options) (*evidence.Host, *eviden
 		},
 		source: &evidence.Source{Type: "host", Ref: o.Root, Objects: 1, Skipped: []evidence.Issue{}, Errors: []evidence.Issue{}},
 		opened: map[string]bool{}, told: map[string]bool{}, parsed: map[string]bool{},
+		impostors: map[string]*process.Process{},
 	}
 	if err := r.readAll(); err != nil {
 		return nil, nil, nil, err
@@ -167,9 +172,10 @@ func (r *reader) note(file string, named bool) *evidence.File {
 	return f
 }
 
-// unlisted tells that not even what is there is known.
+// unlisted tells that not even what is there is known. A ring of links is a fault of its
+// own, which hides nothing else.
 func (r *reader) unlisted(f *evidence.File) {
-	if r.host.Unseen[evidence.TheFiles] == "" {
+	if f.Error != tree.ErrLinks.Error() && r.host.Unseen[evidence.TheFiles] == "" {
 		r.host.Unseen[evidence.TheFiles] = f.Path + ": " + f.Error
 	}
 	r.unread(f.Path, f.Error)
@@ -234,16 +240,25 @@ func (r *reader) open(file string) ([]byte, error) {
 
 // list returns the names in a folder, and records it; none when it is not there.
 func (r *reader) list(dir string) []string {
+	names, _ := r.listing(dir)
+	return names
+}
+
+// listing is list, and says why not all names are known.
+func (r *reader) listing(dir string) (names []string, why string) {
 	f := r.note(dir, false)
 	if f.Type != evidence.Directory {
-		return nil
+		if f.Error != "" && r.host.Unseen[evidence.TheFiles] == "" {
+			r.host.Unseen[evidence.TheFiles] = f.Path + ": " + f.Error
+		}
+		return nil, f.Error
 	}
 	names, err := r.tree.ReadDir(dir)
 	if err != nil {
 		f.Error = err.Error()
 		r.unlisted(f)
 	}
-	return names
+	return names, f.Error
 }
 
 // isLink reports whether a path is a link itself, whatever is above it.

@@ -383,3 +383,143 @@ func TestNamesAndRoles(t *testing.T) {
 		}
 	}
 }
+
+// A kubeconfig that is none is one all the same, where its name or what names it says so.
+func TestBrokenKubeconfigs(t *testing.T) {
+	n := node{
+		"etc/kubernetes/admin.conf":                 "\x9f\x00\xc3\xfe",
+		"etc/kubernetes/super-admin.conf":           "",
+		"etc/kubernetes/scheduler.conf/x":           "a folder",
+		"etc/kubernetes/controller-manager.conf":    "-> controller-manager.conf",
+		"etc/kubernetes/resolv.conf":                "nameserver 10.0.0.1\n",
+		"etc/kubernetes/folder.conf/x":              "",
+		"var/lib/kubelet/kubeconfig/x":              "",
+		"srv/proxy":                                 "random",
+		"srv/boot/x":                                "a folder",
+		"usr/lib/systemd/system/kubelet.service":    "[Service]\nExecStart=/usr/bin/kubelet --kubeconfig=/etc/kubernetes/kubelet.conf --bootstrap-kubeconfig=/srv/boot\n",
+		"usr/lib/systemd/system/kube-proxy.service": "[Service]\nExecStart=/usr/bin/kube-proxy --kubeconfig=/srv/proxy\n",
+		"etc/kubernetes/kubelet.conf":               "fifo",
+	}
+	files := n.fs()
+	files["etc/kubernetes/kubelet.conf"].Mode = fs.ModeNamedPipe | 0o600
+	h, source, _ := read(t, files)
+	var broken, located []string
+	for _, k := range h.Kubeconfigs {
+		if k.Error != "" {
+			broken = append(broken, k.Path)
+		}
+	}
+	for _, e := range source.Errors {
+		located = append(located, e.File)
+	}
+	slices.Sort(broken)
+	slices.Sort(located)
+	want := []string{"/etc/kubernetes/admin.conf", "/etc/kubernetes/controller-manager.conf", "/etc/kubernetes/kubelet.conf", "/etc/kubernetes/scheduler.conf", "/etc/kubernetes/super-admin.conf", "/srv/boot", "/srv/proxy", "/var/lib/kubelet/kubeconfig"}
+	if diff := cmp.Diff(want, broken); diff != "" || len(h.Kubeconfigs) != len(want) {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(want, located); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A flag whose value is not on the node is not known, whatever the text of it says.
+func TestUnknownVariables(t *testing.T) {
+	for name, test := range map[string]struct{ env, command, flags, unread string }{
+		"from elsewhere":          {"[{name: MODE, valueFrom: {configMapKeyRef: {name: a, key: b}}}]", `[kube-apiserver, --a=1, "--authorization-mode=$(MODE)"]`, "a=1", "$(MODE) in --authorization-mode"},
+		"nowhere":                 {"[]", `[kube-apiserver, "--authorization-mode=$(MODE)"]`, "", "$(MODE) in --authorization-mode"},
+		"a word of its own":       {"[]", `[kube-apiserver, --authorization-mode, "$(MODE)", --a=1]`, "a=1", "$(MODE) in --authorization-mode"},
+		"a whole argument":        {"[]", `[kube-apiserver, --a=1, "$(EXTRA)"]`, "a=1", "$(EXTRA)"},
+		"given twice":             {"[]", `[kube-apiserver, --b=1, "--b=$(B)"]`, "", "$(B) in --b"},
+		"by way of another":       {`[{name: A, value: "x$(B)"}]`, `[kube-apiserver, "--a=$(A)"]`, "", "$(A) in --a"},
+		"set, and then elsewhere": {"[{name: A, value: x}, {name: A, valueFrom: {fieldRef: {fieldPath: b}}}]", `[kube-apiserver, "--a=$(A)"]`, "", "$(A) in --a"},
+		"known":                   {"[{name: A, value: x}]", `[kube-apiserver, "--a=$(A)", "--b=$$(A)"]`, "a=x b=$(A)", ""},
+		"a shell":                 {"[]", `[sh, -c, "kube-apiserver '--a=$(A)'"]`, "", "script"},
+		"variables of etcd's":     {"[{name: ETCD_NAME, valueFrom: {fieldRef: {fieldPath: b}}}, {name: ETCD_A, value: x}]", `[etcd]`, "a=x", "ETCD_NAME"},
+	} {
+		h, _, _ := read(t, node{"etc/kubernetes/manifests/a.yaml": "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: c\n    env: " + test.env + "\n    command: " + test.command + "\n"}.fs())
+		if len(h.Components) != 1 {
+			t.Fatalf("%s: %+v", name, h.Components)
+		}
+		var flags []string
+		c := h.Components[0]
+		for _, f := range c.Flags {
+			flags = append(flags, f.Name+"="+f.Value)
+		}
+		if got := strings.Join(flags, " "); got != test.flags || (c.Unread == "") != (test.unread == "") || !strings.Contains(c.Unread, test.unread) {
+			t.Errorf("%s: %q %q", name, got, c.Unread)
+		}
+	}
+}
+
+// Of a kubelet's configuration no credential is kept, wherever in it one stands.
+func TestKubeletRedaction(t *testing.T) {
+	config := `apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+staticPodURL: https://u:SECRET@shown/pods
+staticPodURLHeader: {Authorization: [Bearer SECRET], name: [SECRET]}
+registryPassword: SECRET
+apiTokens: [SECRET]
+pin_token: 5417093
+some: {clientSecretValue: SECRET, urls: ["http://u:SECRET@shown"]}
+configMapAndSecretChangeDetectionStrategy: shown
+tokenFile: shown
+`
+	n := node{
+		"usr/lib/systemd/system/kubelet.service": "[Service]\nExecStart=/usr/bin/kubelet --config=/c --manifest-url=https://u:SECRET@shown --manifest-url-header=Authorization:SECRET\n",
+		"c":                                      config,
+	}
+	for name, n := range map[string]node{
+		"flags": n,
+		"file":  n.with(node{"usr/lib/systemd/system/kubelet.service": "[Service]\nExecStart=/usr/bin/kubelet --config=/c\n"}),
+		"text":  n.with(node{"c": strings.Replace(config, "{Authorization: [Bearer SECRET], name: [SECRET]}", "SECRET", 1)}),
+	} {
+		c := component(t, n, evidence.Kubelet)
+		all := flagLines(c.Flags)
+		for path, o := range c.Options {
+			all += path + "=" + string(o.Value) + "\n"
+		}
+		all += string(c.Documents["config"].JSON)
+		if strings.Contains(all, "SECRET") || strings.Contains(all, "5417093") || strings.Count(all, "shown") < 8 {
+			t.Errorf("%s: %s", name, all)
+		}
+	}
+}
+
+// A ring of links is the fault of that file alone.
+func TestLinkLoop(t *testing.T) {
+	h, source, _ := read(t, node{
+		"etc/kubernetes/manifests/kube-apiserver.yaml": apiServerPod,
+		"etc/kubernetes/pki/loop.crt":                  "-> loop.crt",
+	}.fs())
+	if ok, why := h.Saw(evidence.TheFiles); !ok || len(source.Errors) != 1 {
+		t.Error(why, source.Errors)
+	}
+	if f := h.Files["/etc/kubernetes/pki/loop.crt"]; f == nil || f.Error == "" {
+		t.Errorf("%+v", f)
+	}
+	h, _, _ = read(t, node{
+		"etc/kubernetes/manifests/kube-apiserver.yaml": apiServerPod,
+		"etc/kubernetes/pki":                           "-> pki",
+	}.fs())
+	if ok, why := h.Saw(evidence.TheFiles); ok || !strings.HasPrefix(why, "/etc/kubernetes/pki: ") {
+		t.Errorf("what is in a folder that is not found was not seen: %q", why)
+	}
+}
+
+// The programs that the runtime starts for networks are files to look at, and not to read.
+func TestNetworkPlugins(t *testing.T) {
+	n := node{"etc/kubernetes/admin.conf": "kind: Config\n", "opt/cni/bin/bridge": "ELF", "opt/cni/bin/folder/x": ""}
+	for i := range 3000 {
+		n[fmt.Sprintf("opt/cni/bin/x%d", i)] = ""
+	}
+	files := n.fs()
+	files["opt/cni/bin/bridge"].Mode = 0o777
+	h, source, _ := read(t, files)
+	if f := h.Files["/opt/cni/bin/bridge"]; f == nil || f.Mode != 0o777 || source.Files != 1 {
+		t.Errorf("%+v, %d files read", f, source.Files)
+	}
+	if len(h.Files) > 2100 {
+		t.Errorf("%d files", len(h.Files))
+	}
+}

@@ -51,7 +51,7 @@ func (r *reader) argsFile(name, file string) *candidate {
 			continue
 		}
 		at := evidence.Position{File: file, Line: line.number, Column: 1}
-		parts, simple := splitShell(word{line.text, at}, env)
+		parts, simple := splitShell(word{text: line.text, at: at}, env)
 		if !simple {
 			leave(c.Component, file+": a line of it is more than flags")
 			r.broken(evidence.Issue{File: file, Line: line.number, Reason: "a line that is more than flags"})

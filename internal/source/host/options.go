@@ -2,6 +2,7 @@ package host
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -161,6 +162,8 @@ func (r *reader) configureKubelet(c *evidence.Component) {
 	}
 	if file != "" {
 		r.layConfig(c, m, file, "KubeletConfiguration")
+	} else if c.Way == evidence.FromFile {
+		r.unnamedConfig(c)
 	}
 	if f, ok := c.Flag("config-dir"); ok && f.Value != "" {
 		r.layFolder(c, m, f.Value, 0)
@@ -173,19 +176,38 @@ func (r *reader) configureKubelet(c *evidence.Component) {
 	c.Options = m
 }
 
+// unnamedConfig doubts that a kubelet is started as its unit tells where files are there
+// that nothing else reads: a drop-in that names them seems to be lost.
+func (r *reader) unnamedConfig(c *evidence.Component) {
+	for _, file := range append(slices.Clone(r.layout.kubeletConfigs), kubeadmFlags) {
+		if r.tree.Stat(file).Type == evidence.Regular {
+			leave(c, fmt.Sprintf("%s starts it without --config, though %s is there", c.Place.File, file))
+			return
+		}
+	}
+}
+
+// kubeadmFlags are the variables that kubeadm writes for the kubelet's unit.
+const kubeadmFlags = "/var/lib/kubelet/kubeadm-flags.env"
+
 // layFolder lays the drop-ins of a folder and those below it over a configuration, in
 // the order of their names.
 func (r *reader) layFolder(c *evidence.Component, m merging, dir string, depth int) {
 	const maxDepth = 8
 	host, ok := c.HostPath(dir)
-	if !ok || depth > maxDepth {
+	if !ok {
 		return
 	}
-	f := r.note(host, true)
-	if f.Error != "" {
-		leave(c, host+": "+f.Error)
+	if depth > maxDepth {
+		leave(c, host+": a folder too deep to be looked at")
+		return
 	}
-	for _, name := range r.list(host) {
+	r.note(host, true)
+	names, why := r.listing(host)
+	if why != "" {
+		leave(c, host+": "+why)
+	}
+	for _, name := range names {
 		file := path.Join(dir, name)
 		switch below := r.tree.Stat(path.Join(host, name)); {
 		case below.Type == evidence.Directory && !r.isLink(below.Path):
@@ -290,7 +312,7 @@ func (r *reader) configureEtcd(c *candidate) {
 		flag = strings.ToLower(strings.ReplaceAll(flag, "_", "-"))
 		if _, given := c.Flag(flag); !given && flag != "" {
 			v := c.env[name]
-			c.Flags = append(c.Flags, evidence.Flag{Name: flag, Value: withoutCredential(flag, v.text), Place: v.at})
+			c.Flags = append(c.Flags, evidence.NewFlag(flag, v.text, v.at))
 		}
 	}
 }
@@ -303,7 +325,7 @@ func etcdFlags(doc yamldoc.Document) (flags []evidence.Flag) {
 	}
 	add := func(name string, value json.RawMessage, at evidence.Path) {
 		if string(value) != "null" {
-			flags = append(flags, evidence.Flag{Name: name, Value: withoutCredential(name, asText(value)), Place: doc.Outline.Place(at)})
+			flags = append(flags, evidence.NewFlag(name, asText(value), doc.Outline.Place(at)))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {

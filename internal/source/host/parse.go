@@ -41,7 +41,7 @@ func (r *reader) parseKeys(file string, data []byte) {
 func (r *reader) parseKubeconfig(file string, data []byte) {
 	k := pki.Kubeconfig(file, data)
 	r.host.Kubeconfigs = append(r.host.Kubeconfigs, k)
-	if k.Error != "" {
+	if k.Error != "" && !slices.ContainsFunc(r.source.Errors, func(i evidence.Issue) bool { return i.File == file }) {
 		r.broken(evidence.Issue{File: file, Reason: k.Error})
 	}
 	for _, u := range k.Users {

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"encoding/json"
 	"path"
 	"regexp"
@@ -22,6 +23,7 @@ func (r *reader) staticPods(folder string) (list []*candidate) {
 		return r.staticPod(folder)
 	case evidence.Directory:
 	default:
+		r.list(folder) // which tells why it cannot be looked through
 		return nil
 	}
 	const maxPods = 1000
@@ -80,10 +82,17 @@ func (r *reader) staticPod(file string) (list []*candidate) {
 // podComponent returns the component that a container runs, nil for none.
 func podComponent(pod *corev1.Pod, c *corev1.Container, outline *evidence.Outline, p evidence.Path) *candidate {
 	env := map[string]word{}
+	var open []string // variables of etcd's that are not known
 	for i, e := range c.Env {
-		if e.ValueFrom == nil {
-			env[e.Name] = word{references(e.Value, env), outline.Place(p.Field("env").Index(i, e.Name).Field("value"))}
+		text, unknown := references(e.Value, env)
+		if e.ValueFrom != nil || unknown != "" {
+			delete(env, e.Name)
+			if strings.HasPrefix(e.Name, "ETCD_") {
+				open = append(open, e.Name)
+			}
+			continue
 		}
+		env[e.Name] = word{text: text, at: outline.Place(p.Field("env").Index(i, e.Name).Field("value"))}
 	}
 	var words []word
 	for _, list := range []struct {
@@ -91,7 +100,8 @@ func podComponent(pod *corev1.Pod, c *corev1.Container, outline *evidence.Outlin
 		texts []string
 	}{{"command", c.Command}, {"args", c.Args}} {
 		for i, text := range list.texts {
-			words = append(words, word{references(text, env), outline.Place(p.Field(list.field).Index(i, ""))})
+			text, unknown := references(text, env)
+			words = append(words, word{text: text, at: outline.Place(p.Field(list.field).Index(i, "")), unknown: unknown})
 		}
 	}
 	cmd, ok := parseCommand(words, env)
@@ -105,13 +115,20 @@ func podComponent(pod *corev1.Pod, c *corev1.Container, outline *evidence.Outlin
 	if !ok {
 		return nil
 	}
+	flags, unknown := cmd.knownFlags()
 	found := &candidate{env: env, Component: &evidence.Component{
 		Name: cmd.component, Way: evidence.FromFile, Place: outline.Place(p), UID: -1,
-		Image: c.Image, Version: imageVersion(c.Image), Flags: cmd.flags(), Unread: cmd.unread, Pod: true,
+		Image: c.Image, Version: imageVersion(c.Image), Flags: flags, Unread: cmd.unread, Pod: true,
 		Mounts: mounts(pod, c),
 	}}
 	if len(words) > 0 {
 		found.Place = words[0].at
+	}
+	if found.Name == evidence.Etcd {
+		unknown = append(unknown, open...)
+	}
+	if len(unknown) > 0 {
+		leave(found.Component, "what its manifest does not tell: "+strings.Join(unknown, ", "))
 	}
 	if s := pod.Spec.SecurityContext; s != nil && s.RunAsUser != nil {
 		found.UID = int(*s.RunAsUser)
@@ -128,18 +145,21 @@ func podComponent(pod *corev1.Pod, c *corev1.Container, outline *evidence.Outlin
 // reference matches $(NAME) and the escape $$.
 var reference = regexp.MustCompile(`\$\$|\$\([-._A-Za-z0-9]+\)`)
 
-// references replaces the variables of a container's command as the kubelet does:
-// what is not known stays as it is.
-func references(text string, env map[string]word) string {
-	return reference.ReplaceAllStringFunc(text, func(ref string) string {
+// references replaces the variables of a container's command as the kubelet does. One
+// that is not known here stays as it is, and is returned: it may be set by what is not
+// on the node.
+func references(text string, env map[string]word) (replaced, unknown string) {
+	replaced = reference.ReplaceAllStringFunc(text, func(ref string) string {
 		if ref == "$$" {
 			return "$"
 		}
 		if value, known := env[ref[2:len(ref)-1]]; known {
 			return value.text
 		}
+		unknown = cmp.Or(unknown, ref)
 		return ref
 	})
+	return replaced, unknown
 }
 
 // mounts are the node's paths that a container sees.

@@ -111,3 +111,75 @@ func TestProcesses(t *testing.T) {
 	c = component(t, n, evidence.Etcd)
 	compare(t, flagLines(c.Flags), "name=a cmdline:0\nclient-cert-auth=true environ:0\n")
 }
+
+// A name may be given to any program: what the system runs is believed first, and what
+// a user runs under it is not the component.
+func TestImpostors(t *testing.T) {
+	const byHand, root = "0::/user.slice/user-1000.slice/session-2.scope\n", "0::/\n"
+	process := func(pid, uid, cgroup, exe, flags string) node {
+		return node{
+			"proc/1/cmdline": "init", "proc/" + pid + "/cmdline": "kube-apiserver\x00--from=" + pid + flags, "proc/" + pid + "/cgroup": cgroup,
+			"proc/" + pid + "/status": "Uid:\t" + uid + "\t" + uid + "\t" + uid + "\t" + uid + "\n", "proc/" + pid + "/exe": "-> " + exe,
+		}
+	}
+	impostor := process("8", "1000", byHand, "/home/u/x", "")
+	for name, test := range map[string]struct {
+		node
+		want   string // the PID that is judged
+		others int
+	}{
+		"an impostor alone":            {impostor, "", 0},
+		"beside a static pod":          {impostor.with(process("9", "0", staticPod, "/usr/local/bin/kube-apiserver", "")), "9", 0},
+		"beside one of another user":   {impostor.with(process("9", "65532", staticPod, "/usr/local/bin/kube-apiserver", "")), "9", 0},
+		"beside a service":             {impostor.with(process("9", "0", "0::/system.slice/kube-apiserver.service\n", "/usr/bin/kube-apiserver", "")), "9", 0},
+		"beside a unit of a slice":     {impostor.with(process("9", "0", "0::/kube.slice/kube-apiserver.service\n", "/usr/bin/kube-apiserver", "")), "9", 0},
+		"one program for all":          {process("9", "0", root, "/srv/bin/kube", ""), "9", 0},
+		"one program for all, twice":   {process("9", "0", root, "/srv/bin/kube", "").with(process("7", "0", root, "/srv/bin/kube", "")), "7", 1},
+		"root's shell and a pod":       {process("8", "0", byHand, "/root/kube", "").with(process("9", "0", staticPod, "/usr/local/bin/kube-apiserver", "")), "9", 1},
+		"the program, run by a user":   {process("8", "1000", byHand, "/home/u/kube-apiserver", ""), "8", 0},
+		"that beside root's":           {process("8", "1000", byHand, "/home/u/kube-apiserver", "").with(process("9", "0", root, "/srv/bin/kube", "")), "9", 0},
+		"a group that a user has made": {process("8", "1000", "0::/user.slice/user-1000.slice/user@1000.service/kubepods/x.service\n", "/home/u/x", ""), "", 0},
+		"hyperkube":                    {process("9", "999", "0::/system.slice/docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope\n", "/hyperkube", ""), "9", 0},
+	} {
+		h, _, gaps := read(t, test.with(node{"etc/kubernetes/admin.conf": "kind: Config\n"}).fs())
+		c := h.Component(evidence.APIServer)
+		if test.want == "" {
+			if c != nil || !strings.HasPrefix(h.Unseen[evidence.TheProcesses], "/proc/8/cmdline: it calls itself kube-apiserver, but is /home/u/x, run by the user 1000") || len(gaps) != 1 {
+				t.Errorf("%s: %+v %v %v", name, c, h.Unseen, gaps)
+			}
+			continue
+		}
+		if f, _ := c.Flag("from"); f.Value != test.want || len(c.Others) != test.others || h.Unseen[evidence.TheProcesses] != "" {
+			t.Errorf("%s: %+v %v", name, c, h.Unseen)
+		}
+	}
+	c := component(t, impostor.with(node{"etc/kubernetes/manifests/kube-apiserver.yaml": apiServerPod}), evidence.APIServer)
+	if c.Way != evidence.FromFile || c.Unread != "" || len(c.Others) != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+// What runs with flags that may not be read is not judged by those on disk.
+func TestHiddenCommandLine(t *testing.T) {
+	n := node{
+		"usr/lib/systemd/system/kubelet.service": "[Service]\nExecStart=/usr/bin/kubelet --config=/c\n", "c": "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n",
+		"proc/1/cmdline": "init", "proc/9/cmdline": "kubelet\x00--config=/d",
+	}
+	for name, test := range map[string]struct {
+		node
+		way evidence.Way
+	}{
+		"by its name":    {node{"proc/9/comm": "kubelet\n"}, evidence.FromProcess},
+		"by its program": {node{"proc/9/exe": "-> /usr/bin/kubelet"}, evidence.FromProcess},
+		"not at all":     {node{}, evidence.FromFile},
+	} {
+		h, _, _ := read(t, forbidding{n.with(test.node).fs(), []string{"proc/9/cmdline"}})
+		if c := h.Component(evidence.Kubelet); c == nil || c.Way != test.way || !strings.Contains(c.Unread, "/proc/9/cmdline: permission denied") {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+	h, _, _ := read(t, forbidding{n.with(node{"proc/9/comm": "bash\n"}).fs(), []string{"proc/9/cmdline"}})
+	if c := h.Component(evidence.Kubelet); c == nil || c.Unread != "" {
+		t.Errorf("another program's: %+v", c)
+	}
+}

@@ -137,14 +137,14 @@ func (s settings) shown() (flags []evidence.Flag) {
 	for _, f := range s {
 		switch inner := extra(f.Value, f.Place); {
 		case strings.HasSuffix(f.Name, "-arg"):
-			f.Value = inner.Name + "=" + withoutCredential(inner.Name, inner.Value)
+			f.Value = inner.Name + "=" + evidence.NewFlag(inner.Name, inner.Value, f.Place).Value
 		case f.Name == "datastore-endpoint":
 			f.Value = withoutUser(f.Value)
 		case f.Name == "vpn-auth":
 			f.Value = bits(f.Value)
 		case strings.HasSuffix(f.Value, " bit"): // it was a flag, and is hidden already
 		default:
-			f.Value = withoutCredential(f.Name, f.Value)
+			f.Value = evidence.NewFlag(f.Name, f.Value, f.Place).Value
 		}
 		flags = append(flags, f)
 	}
@@ -167,7 +167,7 @@ func (d rancher) settings(r *reader, whole *candidate) (s settings) {
 		}
 		env = map[string]word{}
 		for name, value := range values {
-			env[name] = word{value, whole.Place}
+			env[name] = word{text: value, at: whole.Place}
 		}
 	}
 	for _, pair := range [][2]string{{"DATASTORE_ENDPOINT", "datastore-endpoint"}, {"DATASTORE_CAFILE", "datastore-cafile"}, {"DATASTORE_CERTFILE", "datastore-certfile"}, {"DATASTORE_KEYFILE", "datastore-keyfile"}, {"DATA_DIR", "data-dir"}, {"URL", "server"}} {

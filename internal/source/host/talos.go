@@ -311,8 +311,7 @@ func (p talosMachine) kubelet() *candidate {
 		}
 		flags := p.users(k.ExtraArgs, evidence.NewPath("machine", "kubelet", "extraArgs"))
 		for _, f := range flags {
-			f.Value = withoutCredential(f.Name, f.Value)
-			c.Flags = append(c.Flags, f)
+			c.Flags = append(c.Flags, evidence.NewFlag(f.Name, f.Value, f.Place))
 		}
 	}
 	c.Options = m

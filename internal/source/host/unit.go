@@ -1,11 +1,16 @@
 package host
 
 import (
+	"bytes"
+	"cmp"
+	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 )
@@ -98,7 +103,7 @@ func (r *reader) unit(name string) *unit {
 		return nil
 	}
 	r.unitFile(u, u.file)
-	for _, file := range r.dropIns(name) {
+	for _, file := range r.dropIns(u) {
 		r.unitFile(u, file)
 	}
 	return u
@@ -116,9 +121,9 @@ func (r *reader) masked(file string) bool {
 
 // dropIns are the files that change a unit, in order: by their name, wherever they
 // are; of two with the same name the one of the folder that wins.
-func (r *reader) dropIns(name string) (files []string) {
-	names := []string{name + ".d"}
-	base := strings.TrimSuffix(name, ".service")
+func (r *reader) dropIns(u *unit) (files []string) {
+	names := []string{u.name + ".d"}
+	base := strings.TrimSuffix(u.name, ".service")
 	for i := len(base) - 1; i > 0; i-- {
 		if base[i] == '-' {
 			names = append(names, base[:i+1]+".service.d")
@@ -135,7 +140,11 @@ func (r *reader) dropIns(name string) (files []string) {
 	}
 	chosen := map[string]string{}
 	for _, dir := range folders {
-		for _, entry := range r.list(dir) {
+		entries, why := r.listing(dir)
+		if why != "" {
+			u.unread = dir + ": " + why
+		}
+		for _, entry := range entries {
 			if strings.HasSuffix(entry, ".conf") && chosen[entry] == "" {
 				chosen[entry] = path.Join(dir, entry)
 			}
@@ -155,8 +164,17 @@ func (r *reader) unitFile(u *unit, file string) {
 		u.unread = file + ": " + err.Error()
 		return
 	}
+	if !isText(data) {
+		u.unread = file + ": " + noText
+		r.broken(evidence.Issue{File: file, Reason: noText})
+	}
 	u.settings = append(u.settings, parseUnit(file, string(data))...)
 }
+
+// noText is what is wrong with a file that systemd would not read either.
+const noText = "no text, of which settings could be read"
+
+func isText(data []byte) bool { return utf8.Valid(data) && bytes.IndexByte(data, 0) < 0 }
 
 // maxSettings bounds the assignments of one file.
 const maxSettings = 10_000
@@ -228,7 +246,7 @@ func (r *reader) service(u *unit) (service, bool) {
 			}
 			for _, w := range splitUnit(r.specifiers(u, set)) {
 				if name, value, ok := strings.Cut(w.text, "="); ok {
-					s.env[name] = word{value, w.at}
+					s.env[name] = word{text: value, at: w.at}
 				}
 			}
 		case "EnvironmentFile":
@@ -293,28 +311,41 @@ func (r *reader) environmentFiles(u *unit, set setting, env map[string]word) {
 	for _, file := range files {
 		data, err := r.read(file)
 		switch {
+		case err == nil && !isText(data):
+			u.unread = file + ": " + noText
+			r.broken(evidence.Issue{File: file, Reason: noText})
 		case err == nil:
-			parseEnvironment(file, string(data), env)
+			if line := parseEnvironment(file, string(data), env); line > 0 {
+				u.unread = fmt.Sprintf("%s: line %d sets no variable", file, line)
+			}
 		case !optional || r.tree.Stat(file).Type != evidence.Missing:
 			u.unread = file + ": " + err.Error()
 		}
 	}
 }
 
-// parseEnvironment reads NAME=value lines, in which a value may be quoted.
-func parseEnvironment(file, text string, env map[string]word) {
+// parseEnvironment reads NAME=value lines, in which a value may be quoted. It returns
+// the first line that is none, 0 when all are.
+func parseEnvironment(file, text string, env map[string]word) (wrong int) {
 	for line := range joinedLines(text) {
 		trimmed := strings.TrimSpace(line.text)
 		if trimmed == "" || trimmed[0] == '#' || trimmed[0] == ';' {
 			continue
 		}
 		name, value, ok := strings.Cut(strings.TrimPrefix(trimmed, "export "), "=")
-		if !ok || len(env) >= maxSettings {
+		if name = strings.TrimSpace(name); !ok || !variableName.MatchString(name) {
+			wrong = cmp.Or(wrong, line.number)
 			continue
 		}
-		env[strings.TrimSpace(name)] = word{unquote(strings.TrimSpace(value)), evidence.Position{File: file, Line: line.number, Column: 1}}
+		if len(env) >= maxSettings {
+			continue
+		}
+		env[name] = word{text: unquote(strings.TrimSpace(value)), at: evidence.Position{File: file, Line: line.number, Column: 1}}
 	}
+	return wrong
 }
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // A numbered line of a file.
 type numbered struct {
@@ -380,7 +411,7 @@ func splitUnit(s setting) (words []word) {
 		switch {
 		case quote == 0 && (c == ' ' || c == '\t'):
 			if open {
-				words = append(words, word{current.String(), s.place(start)})
+				words = append(words, word{text: current.String(), at: s.place(start)})
 			}
 			current.Reset()
 			open = false
@@ -397,7 +428,7 @@ func splitUnit(s setting) (words []word) {
 		}
 	}
 	if open {
-		words = append(words, word{current.String(), s.place(start)})
+		words = append(words, word{text: current.String(), at: s.place(start)})
 	}
 	return words
 }
@@ -433,7 +464,7 @@ func expand(words []word, env map[string]word, verbatim bool) (out []word) {
 		case len(w.text) > 1 && w.text[0] == '$' && w.text[1] != '{' && w.text[1] != '$':
 			value := env[w.text[1:]]
 			for _, part := range splitUnit(setting{value: value.text, at: value.at}) {
-				out = append(out, word{part.text, value.at})
+				out = append(out, word{text: part.text, at: value.at})
 			}
 		default:
 			out = append(out, braces(w, env))
@@ -454,7 +485,7 @@ func braces(w word, env map[string]word) word {
 		before, after, more := strings.Cut(rest, "$")
 		out.WriteString(before)
 		if !more {
-			return word{out.String(), at}
+			return word{text: out.String(), at: at}
 		}
 		name, tail, closed := strings.Cut(strings.TrimPrefix(after, "{"), "}")
 		switch {
@@ -473,7 +504,7 @@ func braces(w word, env map[string]word) word {
 			rest = after
 		}
 		if out.Len() > maxFile {
-			return word{out.String(), at}
+			return word{text: out.String(), at: at}
 		}
 	}
 }

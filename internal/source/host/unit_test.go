@@ -1,6 +1,7 @@
 package host
 
 import (
+	"maps"
 	"path"
 	"strconv"
 	"strings"
@@ -82,10 +83,63 @@ WorkingDirectory=/
 				return
 			}
 			compare(t, flagLines(c.Flags), test.want)
-			if c.Unread != "" {
+			if c.Unread != "" && !strings.Contains(c.Unread, "without --config, though") {
 				t.Error(c.Unread)
 			}
 		})
+	}
+}
+
+// Where a drop-in seems to be lost, the defaults of what is left are not known to apply.
+func TestLostDropIns(t *testing.T) {
+	const kubelet, dropIn, variables = "usr/lib/systemd/system/kubelet.service", "usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", "var/lib/kubelet/kubeadm-flags.env"
+	const random = "\x9f\x00\xc3=\xfe\n\x01[\xe0"
+	kubeadm := node{
+		kubelet:                       "[Service]\nExecStart=/usr/bin/kubelet\n",
+		dropIn:                        "[Service]\nEnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env\nExecStart=\nExecStart=/usr/bin/kubelet --config=/var/lib/kubelet/config.yaml $KUBELET_KUBEADM_ARGS\n",
+		variables:                     "# kubeadm\n\nKUBELET_KUBEADM_ARGS=\"--node-ip=10.0.0.1\"\n",
+		"var/lib/kubelet/config.yaml": "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n",
+	}
+	without := func(names ...string) node {
+		n := maps.Clone(kubeadm)
+		for _, name := range names {
+			delete(n, name)
+		}
+		return n
+	}
+	for name, test := range map[string]struct {
+		node
+		forbidden []string
+		want      string // what Unread names
+	}{
+		"all is there":         {kubeadm, nil, ""},
+		"no folder":            {without(dropIn), nil, "config.yaml is there"},
+		"only variables":       {without(dropIn, "var/lib/kubelet/config.yaml"), nil, "kubeadm-flags.env is there"},
+		"nothing of kubeadm's": {without(dropIn, variables, "var/lib/kubelet/config.yaml"), nil, ""},
+		"an empty drop-in":     {kubeadm.with(node{dropIn: ""}), nil, "config.yaml is there"},
+		"a cut drop-in":        {kubeadm.with(node{dropIn: kubeadm[dropIn][:90]}), nil, "neither a process nor a unit"},
+		"a random drop-in":     {kubeadm.with(node{dropIn: random}), nil, dropIn},
+		"a forbidden drop-in":  {kubeadm, []string{dropIn}, dropIn},
+		"a forbidden folder":   {without("var/lib/kubelet/config.yaml", variables), []string{path.Dir(dropIn)}, path.Dir(dropIn)},
+		"random variables":     {kubeadm.with(node{variables: random}), nil, variables},
+		"a word of variables":  {kubeadm.with(node{variables: "A=1\nfGRjmz1Wv0\n"}), nil, variables + ": line 2"},
+	} {
+		h, _, _ := read(t, forbidding{test.fs(), test.forbidden})
+		c := h.Component(evidence.Kubelet)
+		if c == nil || (c.Unread == "") != (test.want == "") || !strings.Contains(c.Unread, test.want) {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+	configDir := kubeadm.with(node{dropIn: "[Service]\nExecStart=\nExecStart=/usr/bin/kubelet --config=/var/lib/kubelet/config.yaml --config-dir=/d\n", "d/1.conf": kubeadm["var/lib/kubelet/config.yaml"]})
+	for forbidden, want := range map[string]string{"": "", "d": "/d: permission denied", "d/1.conf": "/d/1.conf: permission denied"} {
+		h, _, _ := read(t, forbidding{configDir.fs(), []string{forbidden}})
+		if c := h.Component(evidence.Kubelet); c == nil || c.Unread != want {
+			t.Errorf("--config-dir without %q: %+v", forbidden, c)
+		}
+	}
+	running := component(t, without(dropIn).with(node{"proc/1/cmdline": "init", "proc/9/cmdline": "/usr/bin/kubelet", "proc/9/cgroup": onTheNode}), evidence.Kubelet)
+	if running.Unread != "" {
+		t.Errorf("it does run without --config: %s", running.Unread)
 	}
 }
 
@@ -168,7 +222,7 @@ func FuzzUnit(f *testing.F) {
 		const file = "/usr/lib/systemd/system/kubelet.service"
 		lines := strings.Count(text, "\n") + 1
 		for _, s := range parseUnit(file, text) {
-			for _, w := range expand(splitUnit(executable(s)), map[string]word{"A": {"b c", s.at}}, false) {
+			for _, w := range expand(splitUnit(executable(s)), map[string]word{"A": {text: "b c", at: s.at}}, false) {
 				if w.at.Line < 1 || w.at.Line > lines || w.at.File != file {
 					t.Errorf("%q at %+v of %d lines", w.text, w.at, lines)
 				}

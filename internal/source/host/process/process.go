@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/source/host/tree"
@@ -25,6 +26,8 @@ type Process struct {
 	UID int
 	// Args is the command line, as the program has it by now.
 	Args []string
+	// Hidden is why the command line could not be read, "" when it could.
+	Hidden string
 	// Exe is the path of the program, "" when that may not be known. Comm is its name,
 	// cut to 15 bytes by the kernel.
 	Exe, Comm string
@@ -61,11 +64,14 @@ type Table struct {
 	Sockets []evidence.Socket
 	// Unseen says why what runs, or what listens, is not known.
 	Unseen map[evidence.Aspect]string
+	// Hidden says of a process that not even its name is known, "" when there is none.
+	Hidden string
 }
 
 const (
 	maxCmdline = 128 << 10 // bytes of a command line; the kernel allows 2 MiB
 	maxSmall   = 64 << 10  // bytes of what the kernel writes about one process
+	maxComm    = 15        // bytes of a name that the kernel keeps
 )
 
 // Read reads the processes that wanted asks for, and the ports. The only error is
@@ -92,6 +98,10 @@ func Read(ctx context.Context, t *tree.Tree, wanted func(*Process) bool) (*Table
 		if p == nil {
 			continue
 		}
+		if p.Hidden != "" && p.Comm == "" {
+			table.Hidden = file(pid, "cmdline") + ": " + p.Hidden
+			continue
+		}
 		if wanted(p) {
 			p.complete(t)
 			table.Processes = append(table.Processes, p)
@@ -115,17 +125,26 @@ func Read(ctx context.Context, t *tree.Tree, wanted func(*Process) bool) (*Table
 // looked at, and for the kernel's own.
 func read(t *tree.Tree, pid int) (*Process, error) {
 	data, err := t.ReadFile(file(pid, "cmdline"), maxCmdline)
-	if err != nil && !errors.Is(err, tree.ErrTooLarge) {
-		return nil, err
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return nil, nil
 	}
 	p := &Process{PID: pid, UID: -1, Args: arguments(data)}
 	if comm, err := t.ReadFile(file(pid, "comm"), maxSmall); err == nil {
 		p.Comm = strings.TrimSpace(string(comm))
 	}
-	if len(p.Args) == 0 && !errors.Is(err, tree.ErrTooLarge) {
+	switch {
+	case err == nil && len(p.Args) == 0:
 		return nil, nil
+	case errors.Is(err, tree.ErrTooLarge):
+		p.Hidden = "the command line is too long to be read"
+	case err != nil:
+		p.Hidden = err.Error()
 	}
-	return p, nil
+	if exe, errExe := t.ReadLink(file(pid, "exe")); errExe == nil && p.Comm == "" && err != nil {
+		name := path.Base(exe)
+		p.Comm = name[:min(len(name), maxComm)]
+	}
+	return p, err
 }
 
 // complete reads the rest.

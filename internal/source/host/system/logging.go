@@ -239,6 +239,10 @@ func (d *daemonReader) output(o evidence.LogOutput) {
 		d.fail("more than %d outputs", maxOutputs)
 		return
 	}
+	o.Target = evidence.WithoutPassword(o.Target)
+	if at := strings.LastIndexByte(o.Target, '@'); at >= 0 && !strings.Contains(o.Target, "://") {
+		o.Target = o.Target[at+1:]
+	}
 	d.daemon.Outputs = append(d.daemon.Outputs, o)
 }
 

@@ -337,3 +337,31 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// Of a target no user and no password is kept.
+func TestTargetsWithoutPassword(t *testing.T) {
+	for file, config := range map[string]string{
+		"etc/fluent-bit/fluent-bit.conf": "[OUTPUT]\n    Name http\n    Host https://u:SECRET@shown\n    Port 443\n[OUTPUT]\n    Name es\n    Host u:SECRET@shown\n    Port 9200\n",
+		"etc/fluent/fluentd.conf":        "<match **>\n  @type kafka2\n  brokers u:SECRET@shown:9092\n</match>\n<match **>\n  @type elasticsearch\n  host https://u:SECRET@shown\n  port 9200\n</match>\n",
+		"etc/vector/vector.toml":         "[sinks.a]\ntype = \"loki\"\nendpoint = \"https://u:SECRET@shown\"\n",
+	} {
+		h := node(map[string]string{file: config})
+		out := ""
+		for _, d := range h.Logging.Daemons {
+			for _, o := range d.Outputs {
+				out += o.Target + "\n"
+			}
+		}
+		if strings.Contains(out+fmt.Sprint(h.Unseen), "SECRET") || !strings.Contains(out, "shown") {
+			t.Errorf("%s: %s", file, out)
+		}
+	}
+}
+
+// Of a network plugin's addresses no password is kept.
+func TestNetworkWithoutPassword(t *testing.T) {
+	h := node(map[string]string{"etc/cni/net.d/10-x.conflist": `{"plugins": [{"type": "calico", "etcd_endpoints": "https://u:SECRET@shown:2379,https://v:SECRET@shown:2379", "urls": ["http://u:SECRET@shown"]}]}`})
+	if len(h.System.CNI) != 1 || strings.Contains(string(h.System.CNI[0].JSON), "SECRET") || strings.Count(string(h.System.CNI[0].JSON), "shown") != 3 {
+		t.Errorf("%s", h.System.CNI[0].JSON)
+	}
+}

@@ -74,7 +74,8 @@ func isCredential(key string) bool {
 	return key == "auth"
 }
 
-// redact replaces the credentials in a decoded value by their length.
+// redact replaces the credentials in a decoded value by their length, and takes those
+// out of URLs.
 func redact(key string, v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -97,6 +98,7 @@ func redact(key string, v any) any {
 		if v != "" && isCredential(key) {
 			return fmt.Sprintf("%d bit", 8*len(v))
 		}
+		return evidence.WithoutPassword(v)
 	}
 	return v
 }

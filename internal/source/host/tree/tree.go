@@ -37,7 +37,8 @@ var (
 	ErrNotRegular = errors.New("not a regular file")
 	// ErrTooLarge is what reading a file beyond the limit meets.
 	ErrTooLarge = errors.New("larger than expected")
-	errLinks    = errors.New("too many levels of symbolic links")
+	// ErrLinks is what links that lead round in a ring meet.
+	ErrLinks = errors.New("too many levels of symbolic links")
 )
 
 // Open opens the folder that holds a node's files: / on the node itself.
@@ -79,7 +80,7 @@ func (t *Tree) resolve(file string) (string, fs.FileInfo, error) {
 			continue
 		}
 		if links++; links > maxLinks {
-			return next, nil, errLinks
+			return next, nil, ErrLinks
 		}
 		target, err := t.fsys.ReadLink(next)
 		if err != nil {
