@@ -44,7 +44,7 @@ func etcdClientCertificates(n *node, c *evidence.Component) {
 		return
 	}
 	if shared, _ := n.sharedWith(authorities); len(shared) > 0 {
-		n.leaveOut()
+		n.cannot("etcd lets in every client of the cluster, as they have one authority (ETCD-05): whose certificates are meant for it, they do not tell")
 		return
 	}
 	n.unreadCertificates()

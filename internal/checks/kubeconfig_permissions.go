@@ -43,6 +43,10 @@ func kubeconfigPermissions(n *node) {
 			continue
 		}
 		any = true
+		if f.Type != evidence.Regular {
+			n.cannot("%s is no regular file: whose kubeconfig is used in its place is not known", f.Path)
+			continue
+		}
 		switch {
 		case f.Mode&0o022 != 0:
 			n.sayFile(f, "mode", octal(f.Mode), "the kubeconfig %s has mode %s: others than its owner may change it", f.Path, octal(f.Mode))
