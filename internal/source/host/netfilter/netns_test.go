@@ -335,7 +335,7 @@ func TestBeyondNft(t *testing.T) {
 // TestLegacy makes a table of legacy iptables, which hides rules from nf_tables.
 func TestLegacy(t *testing.T) {
 	if _, err := exec.LookPath("ip6tables-legacy"); err != nil {
-		t.Skip(err)
+		t.Fatal("the package iptables has it: ", err)
 	}
 	inNamespace(t, func(run func(string, ...string) string) {
 		if _, err := netfilter.Rules(); err != nil {
