@@ -3,6 +3,7 @@
 package probe_test
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -128,9 +129,18 @@ func TestRealComponents(t *testing.T) {
 	}
 }
 
+// freePort is a port for a server that starts at once.
 func freePort(t *testing.T) string {
-	address := closedPort(t)
-	return address.String()[strings.LastIndex(address.String(), ":")+1:]
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // startEtcd starts an etcd without TLS.

@@ -83,13 +83,16 @@ func listen(t *testing.T, talk func(net.Conn)) netip.AddrPort {
 	return netip.MustParseAddrPort(l.Addr().String())
 }
 
+// closedPort is a port on which nobody listens, and nobody will until the test ends:
+// it is the near end of a connection.
 func closedPort(t *testing.T) netip.AddrPort {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	t.Helper()
+	c, err := net.Dial("tcp", listen(t, func(c net.Conn) { io.Copy(io.Discard, c) }).String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return netip.MustParseAddrPort(l.Addr().String())
+	t.Cleanup(func() { c.Close() })
+	return netip.MustParseAddrPort(c.LocalAddr().String())
 }
 
 var quick = probe.Options{Attempt: 300 * time.Millisecond}
