@@ -12,6 +12,10 @@ func (s *Snapshot) UnseenNodes() (gaps []Gap) {
 	if s.Cluster == nil || len(s.Hosts) == 0 {
 		return nil
 	}
+	if listed, why := s.Complete(Nodes, ""); !listed {
+		why = "which nodes the cluster has besides is not known: " + why
+		return []Gap{{Fact: Hosts, Declined: true, Reason: why}, {Fact: ControlPlanes, Declined: true, Reason: why}}
+	}
 	seen := map[string]*Host{}
 	for _, h := range s.Hosts {
 		seen[h.Node] = h

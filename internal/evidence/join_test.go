@@ -141,3 +141,13 @@ func TestOwnControlPlane(t *testing.T) {
 		t.Error(own)
 	}
 }
+
+// Where the Nodes could not be listed, those that were looked at may not be all.
+func TestUnlistedNodes(t *testing.T) {
+	s := &Snapshot{Cluster: &Cluster{}, Gaps: []Gap{{Fact: Nodes, Reason: "may not list nodes"}}}
+	s.AddHost(&Host{Node: "cp1", Root: "/", Roles: []Role{ControlPlane}}, nil)
+	gaps := s.UnseenNodes()
+	if len(gaps) != 2 || gaps[0].Fact != Hosts || gaps[1].Fact != ControlPlanes {
+		t.Errorf("%+v", gaps)
+	}
+}
