@@ -26,12 +26,23 @@ var rooms = map[string][]string{
 	"internal/evidence":              {"k8s.io/api/", "k8s.io/apimachinery/"},
 	"internal/credential":            {},
 	"internal/rbac":                  {"internal/evidence", "k8s.io/api/", "k8s.io/apimachinery/"},
-	"internal/reach":                 {"internal/evidence", "k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
+	"internal/reach/interval":        {},
+	"internal/reach/ports":           {"internal/reach/interval"},
+	"internal/reach/cidr":            {"internal/reach/interval"},
+	"internal/reach/netpol":          {"internal/evidence", "internal/reach/"},
+	"internal/reach/kubernetes":      {"internal/evidence", "internal/reach/", "k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
+	"internal/reach/cilium":          {"internal/evidence", "internal/reach/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
+	"internal/reach/calico":          {"internal/evidence", "internal/reach/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
+	"internal/reach/istio":           {"internal/evidence", "internal/reach/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
+	"internal/reach":                 {"internal/evidence", "internal/reach/", "k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
 	"internal/check":                 {"internal/evidence", "internal/guide", "internal/rbac", "internal/reach", "k8s.io/api/"},
 	"internal/checks":                {"internal/check", "internal/firewall", "internal/evidence", "internal/guide", "internal/rbac", "internal/reach", "internal/credential", "k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/pod-security-admission/", "sigs.k8s.io/json"},
 	"internal/checktest":             {"internal/check", "internal/evidence", "internal/source/host", "internal/source/host/", "github.com/rogpeppe/go-internal/txtar", "golang.org/x/tools/txtar", "internal/source/cluster", "internal/source/kind", "internal/source/manifest", "internal/source/yamldoc", "k8s.io/apimachinery/"},
 	"internal/engine":                {"internal/check", "internal/evidence", "internal/guide", "internal/report"},
 	"internal/report":                {"internal/evidence", "internal/guide", "golang.org/x/text/width"},
+	"internal/network":               {"internal/evidence", "internal/reach", "internal/reach/", "k8s.io/api/"},
+	"internal/network/picture":       {"internal/evidence", "internal/network", "golang.org/x/text/width"},
+	"internal/flows":                 {"internal/evidence", "internal/reach/", "sigs.k8s.io/json"},
 	"internal/policy":                {"internal/engine", "internal/check", "internal/evidence", "internal/guide", "internal/source/yamldoc", "k8s.io/", "sigs.k8s.io/", "github.com/google/cel-go/"},
 	"internal/source/yamldoc":        {"internal/evidence", "go.yaml.in/yaml/v2", "go.yaml.in/yaml/v3", "golang.org/x/text/"},
 	"internal/source/carrier":        {"internal/evidence", "k8s.io/api/", "k8s.io/apimachinery/", "sigs.k8s.io/json"},
@@ -62,7 +73,7 @@ var rooms = map[string][]string{
 }
 
 // pure rooms judge: they read no file, open no connection and start nothing.
-var pure = []string{"internal/guide", "internal/evidence", "internal/credential", "internal/rbac", "internal/reach", "internal/escalate", "internal/firewall", "internal/generate",
+var pure = []string{"internal/guide", "internal/evidence", "internal/credential", "internal/rbac", "internal/reach", "internal/network", "internal/flows", "internal/escalate", "internal/firewall", "internal/generate",
 	"internal/check", "internal/checks", "internal/engine", "internal/report"}
 
 var impure = []string{"os", "os/exec", "net", "net/http", "syscall", "io/ioutil", "plugin"}
