@@ -13,6 +13,7 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -32,6 +33,9 @@ type Snapshot struct {
 	Namespaces      []*Object[corev1.Namespace]
 	ServiceAccounts []*Object[corev1.ServiceAccount]
 	Services        []*Object[corev1.Service]
+	// EndpointSlices are those of a live cluster that no controller made from the
+	// selector of a Service, and all that stand in files.
+	EndpointSlices  []*Object[discoveryv1.EndpointSlice]
 	ConfigMaps      []*Object[corev1.ConfigMap]
 	Secrets         []*Secret
 	LimitRanges     []*Object[corev1.LimitRange]
@@ -196,6 +200,7 @@ const (
 	ServiceAccounts Fact = "service accounts"
 	NetworkPolicies Fact = "network policies"
 	Exposure        Fact = "services, ingresses and gateways"
+	Endpoints       Fact = "endpoint slices"
 	RBAC            Fact = "roles and bindings"
 	ConfigMaps      Fact = "config maps"
 	Secrets         Fact = "secrets"
@@ -217,7 +222,7 @@ const (
 )
 
 // Facts lists every fact, for gaps that concern them all.
-var facts = []Fact{Workloads, Namespaces, ServiceAccounts, NetworkPolicies, Exposure, RBAC, ConfigMaps, Secrets,
+var facts = []Fact{Workloads, Namespaces, ServiceAccounts, NetworkPolicies, Exposure, Endpoints, RBAC, ConfigMaps, Secrets,
 	Quotas, LimitRanges, Admission, RuntimeClasses, Mesh, Profiles, Nodes, Volumes, Extensions, Hosts, ControlPlanes, Others}
 
 // Facts returns every fact.
@@ -299,6 +304,8 @@ func (s *Snapshot) Add(ref *Ref, object any) {
 		s.ServiceAccounts = append(s.ServiceAccounts, &Object[corev1.ServiceAccount]{ref, o})
 	case *corev1.Service:
 		s.Services = append(s.Services, &Object[corev1.Service]{ref, o})
+	case *discoveryv1.EndpointSlice:
+		s.EndpointSlices = append(s.EndpointSlices, &Object[discoveryv1.EndpointSlice]{ref, o})
 	case *corev1.ConfigMap:
 		s.ConfigMaps = append(s.ConfigMaps, &Object[corev1.ConfigMap]{ref, o})
 	case *corev1.LimitRange:

@@ -12,6 +12,7 @@ func (s *Snapshot) InOrder() {
 	s.Namespaces = inOrder(s.Namespaces)
 	s.ServiceAccounts = inOrder(s.ServiceAccounts)
 	s.Services = inOrder(s.Services)
+	s.EndpointSlices = inOrder(s.EndpointSlices)
 	s.ConfigMaps = inOrder(s.ConfigMaps)
 	s.Secrets = inOrder(s.Secrets)
 	s.LimitRanges = inOrder(s.LimitRanges)

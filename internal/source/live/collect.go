@@ -434,6 +434,9 @@ func (p *pager) page(ctx context.Context, token string, body *bytes.Buffer) (pag
 	for resumed := false; ; {
 		if p.only == "" {
 			r.query.Set("limit", strconv.Itoa(p.limit))
+			if p.selector != "" {
+				r.query.Set("labelSelector", p.selector)
+			}
 			r.query.Set("continue", token)
 		}
 		_, err := p.get(ctx, r, body)

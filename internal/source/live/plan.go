@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -37,6 +38,8 @@ type resource struct {
 	facts []evidence.Fact
 	// text is set where the server has no protobuf for what is wanted.
 	text bool
+	// selector narrows the list by labels, in the API's own syntax.
+	selector string
 	// served is set where the server says that it has the resource.
 	served bool
 }
@@ -70,7 +73,6 @@ var unread = []schema.GroupKind{
 	{Group: "autoscaling", Kind: "Scale"},
 	{Group: "certificates.k8s.io", Kind: "CertificateSigningRequest"},
 	{Group: "coordination.k8s.io", Kind: "Lease"},
-	{Group: "discovery.k8s.io", Kind: "EndpointSlice"},
 	{Group: "policy", Kind: "PodSecurityPolicy"},
 	{Group: "storage.k8s.io", Kind: "CSINode"},
 	{Group: "storage.k8s.io", Kind: "CSIStorageCapacity"},
@@ -94,8 +96,12 @@ func builtins() iter.Seq[resource] {
 			default:
 				r.form, r.facts = inFull, []evidence.Fact{k.Fact}
 			}
-			if gk == (kind.GroupKind{Kind: "Secret"}) {
+			switch gk {
+			case kind.GroupKind{Kind: "Secret"}:
 				r.form = inMetadata
+			case kind.GroupKind{Group: discoveryv1.GroupName, Kind: "EndpointSlice"}:
+				// What the controller makes of a Service's selector, pods tell as well.
+				r.selector = discoveryv1.LabelManagedBy + "!=endpointslice-controller.k8s.io"
 			}
 			if !yield(r) {
 				return
