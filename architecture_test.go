@@ -39,7 +39,7 @@ var rooms = map[string][]string{
 	"internal/checks":                {"internal/check", "internal/firewall", "internal/evidence", "internal/guide", "internal/rbac", "internal/reach", "internal/credential", "k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/pod-security-admission/", "sigs.k8s.io/json"},
 	"internal/checktest":             {"internal/check", "internal/evidence", "internal/source/host", "internal/source/host/", "github.com/rogpeppe/go-internal/txtar", "golang.org/x/tools/txtar", "internal/source/cluster", "internal/source/kind", "internal/source/manifest", "internal/source/yamldoc", "k8s.io/apimachinery/"},
 	"internal/engine":                {"internal/check", "internal/evidence", "internal/guide", "internal/report"},
-	"internal/report":                {"internal/evidence", "internal/guide", "golang.org/x/text/width"},
+	"internal/report":                {"internal/evidence", "internal/guide", "internal/picture", "golang.org/x/text/width"},
 	"internal/network":               {"internal/evidence", "internal/picture", "internal/reach", "internal/reach/", "k8s.io/api/"},
 	"internal/picture":               {"golang.org/x/text/width"},
 	"internal/flows":                 {"internal/evidence", "internal/reach/", "sigs.k8s.io/json"},

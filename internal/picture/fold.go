@@ -95,7 +95,7 @@ func gather(m Map) Map {
 		}
 	}
 	rest.Name = fmt.Sprintf("%d other namespaces", gathered)
-	return Map{Title: m.Title, Areas: append(areas, rest), Lines: renumber(m.Lines, to)}
+	return Map{ID: m.ID, Title: m.Title, Areas: append(areas, rest), Lines: renumber(m.Lines, to)}
 }
 
 func renumber(lines []Line, to []int) []Line {
@@ -112,7 +112,7 @@ func renumber(lines []Line, to []int) []Line {
 
 // collapse makes one box of each folded area.
 func collapse(m Map, folded []bool) Map {
-	out := Map{Title: m.Title}
+	out := Map{ID: m.ID, Title: m.Title}
 	var to []int
 	next := 0
 	for i, a := range m.Areas {

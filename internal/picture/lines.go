@@ -180,7 +180,7 @@ func (d *drawing) line(b *strings.Builder, l bundle) {
 	if l.unknown {
 		title += " (not known)"
 	}
-	fmt.Fprintf(b, `<path class="%s" d="%s" marker-end="url(#map-tip)"><title>%s</title></path>`+"\n", classes, curve(from, to), escape(title))
+	fmt.Fprintf(b, `<path class="%s" d="%s" marker-end="url(#%s-tip)"><title>%s</title></path>`+"\n", classes, curve(from, to), escape(d.ID), escape(title))
 }
 
 // curve leads from the edge of one rectangle to that of another, bent a little to
@@ -207,8 +207,8 @@ func (d *drawing) areaShapes(b *strings.Builder) {
 		if a.Outside {
 			class += " map-outside"
 		}
-		fmt.Fprintf(b, `<g class="%s" id="map-a%d" tabindex="0"><rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="8"/><text x="%.1f" y="%.1f">%s</text></g>`+"\n",
-			class, i, r.x, r.y, r.w, r.h, r.x+areaPad, r.y+20, escape(a.Name))
+		fmt.Fprintf(b, `<g class="%s" id="%s-a%d" tabindex="0"><rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="8"/><text x="%.1f" y="%.1f">%s</text></g>`+"\n",
+			class, escape(d.ID), i, r.x, r.y, r.w, r.h, r.x+areaPad, r.y+20, escape(a.Name))
 	}
 }
 
@@ -224,8 +224,8 @@ func (d *drawing) boxes(b *strings.Builder) {
 			if box.OpenOut {
 				class += " map-open-out"
 			}
-			fmt.Fprintf(b, `<g class="%s" id="map-b%d" tabindex="0"><rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="4"/><text x="%.1f" y="%.1f">%s</text>`,
-				class, n, r.x, r.y, r.w, r.h, r.x+17, r.y+19.5, escape(short(box.Name, maxColumns)))
+			fmt.Fprintf(b, `<g class="%s" id="%s-b%d" tabindex="0"><rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="4"/><text x="%.1f" y="%.1f">%s</text>`,
+				class, escape(d.ID), n, r.x, r.y, r.w, r.h, r.x+17, r.y+19.5, escape(short(box.Name, maxColumns)))
 			if box.OpenIn {
 				fmt.Fprintf(b, `<path class="map-mark" d="M%.1f %.1fl8 5-8 5z"/>`, r.x+4, r.y+10)
 			}

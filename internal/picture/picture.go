@@ -17,6 +17,8 @@ import (
 
 // A Map is what is drawn.
 type Map struct {
+	// ID tells the maps of one page apart; it begins with a letter.
+	ID string
 	// Title is read out for those who do not see the drawing.
 	Title string
 	Areas []Area
@@ -92,12 +94,15 @@ type Drawing struct {
 // Draw places a map. The same map always gives the same drawing.
 func Draw(m Map) Drawing {
 	d := &drawing{Map: fold(m)}
+	if d.ID == "" {
+		d.ID = "map"
+	}
 	d.place()
 	lines, implied := d.bundle()
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg class="map" role="img" aria-label="%s" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" xmlns="http://www.w3.org/2000/svg">`+"\n",
-		escape(m.Title), d.size.x, d.size.y, d.size.x, d.size.y)
-	b.WriteString(`<defs><marker id="map-tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0 0.5 8 4 0 7.5z" class="map-tip"/></marker></defs>` + "\n")
+	fmt.Fprintf(&b, `<svg class="map" id="%s" role="img" aria-label="%s" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" xmlns="http://www.w3.org/2000/svg">`+"\n",
+		escape(d.ID), escape(m.Title), d.size.x, d.size.y, d.size.x, d.size.y)
+	fmt.Fprintf(&b, `<defs><marker id="%s-tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0 0.5 8 4 0 7.5z" class="map-tip"/></marker></defs>`+"\n", escape(d.ID))
 	d.areaShapes(&b)
 	for _, l := range lines {
 		d.line(&b, l)

@@ -14,7 +14,7 @@ svg { background: var(--page); }
 `
 
 const style = `
-.map { font: 12px ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; max-width: 100%; height: auto; }
+.map { font: 12px ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; }
 .map text { fill: var(--ink); }
 .map-area rect { fill: var(--panel); stroke: var(--line); }
 .map-area text { fill: var(--soft); font-weight: 600; }
@@ -59,12 +59,12 @@ func (d *drawing) highlights(lines []bundle) string {
 		}
 	}
 	for i := range d.box {
-		on := fmt.Sprintf(".map:has(#map-b%d:is(:hover, :focus)) ", i)
+		on := fmt.Sprintf("#%[1]s:has(#%[1]s-b%[2]d:is(:hover, :focus)) ", d.ID, i)
 		fmt.Fprintf(&b, "%s:is(.f-b%d, .t-b%d, .f-a%d, .t-a%d) { opacity: 1; }\n", on, i, i, d.area[i], d.area[i])
 		var list []string
 		for n := range d.box {
 			if near[i][n] {
-				list = append(list, fmt.Sprintf("#map-b%d", n))
+				list = append(list, fmt.Sprintf("#%s-b%d", d.ID, n))
 			}
 		}
 		fmt.Fprintf(&b, "%s:is(%s) { opacity: 1; }\n", on, strings.Join(list, ", "))

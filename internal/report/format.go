@@ -12,6 +12,7 @@ import (
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
+	"github.com/gabion-k8s/gabion/internal/picture"
 )
 
 // Options are what a format may know besides the report.
@@ -30,6 +31,8 @@ type Options struct {
 	// Rules returns the title and the help (Markdown) of a rule, and whether it
 	// is known: those of a user's own policies are not. It may be nil.
 	Rules func(id string) (title, doc string, ok bool)
+	// Maps are the networks of the clusters that were scanned, for formats with pictures.
+	Maps []picture.Map
 }
 
 // A Format writes a report.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
+	"github.com/gabion-k8s/gabion/internal/picture"
 )
 
 // Bounds of the HTML report. Whatever they cut off is counted where it is
@@ -44,10 +45,17 @@ var htmlTemplate = sync.OnceValue(func() *template.Template {
 		panic(err) // a build without the files: the tests exclude it
 	}
 	sum := sha256.Sum256(style)
-	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'"
+	policy := func(maps template.CSS) string {
+		allowed := "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+		if maps != "" {
+			own := sha256.Sum256([]byte(maps))
+			allowed += " 'sha256-" + base64.StdEncoding.EncodeToString(own[:]) + "'"
+		}
+		return "default-src 'none'; style-src " + allowed + "; base-uri 'none'; form-action 'none'"
+	}
 	return template.Must(template.New("report.gohtml").Funcs(template.FuncMap{
 		"style":  func() template.CSS { return template.CSS(style) },
-		"policy": func() string { return policy },
+		"policy": policy,
 		"count":  count,
 	}).ParseFS(htmlFiles, "html/report.gohtml"))
 })
@@ -85,7 +93,10 @@ type htmlPage struct {
 	Failing                         []*htmlRow
 	Exceptions                      htmlList[ExceptionUse]
 	InForce, Expired, Unused, Cut   int
-	Sources                         htmlList[htmlSource]
+	Maps                            []htmlMap
+	// MapStyle is the style sheet of the maps, which the page's policy names besides its own.
+	MapStyle template.CSS
+	Sources  htmlList[htmlSource]
 }
 
 // An htmlList is a list that may have been cut short.
@@ -109,6 +120,14 @@ type htmlStatus struct {
 type htmlSeverity struct {
 	Severity                  guide.Severity
 	Count, Excepted, Baseline int
+}
+
+// An htmlMap is the drawing of a network.
+type htmlMap struct {
+	Title   string
+	SVG     template.HTML
+	Drawn   int
+	Implied int
 }
 
 // An htmlObject is an object with how many findings count against it.
@@ -230,7 +249,8 @@ func newHTMLPage(r *Report, o Options) *htmlPage {
 		Statuses: htmlStatuses(r.Summary),
 	}
 	b.head(p)
-	for _, section := range []string{"summary", "not-looked-at", "recommendations", "findings", "exceptions", "sources"} {
+	b.maps(p)
+	for _, section := range []string{"summary", "not-looked-at", "recommendations", "network", "findings", "exceptions", "sources"} {
 		b.anchors.name(section)
 		b.anchors.name(section + "-title")
 	}
@@ -244,6 +264,18 @@ func newHTMLPage(r *Report, o Options) *htmlPage {
 	b.reasons(p)
 	b.objects(p)
 	return p
+}
+
+// maps draws the networks. The drawings escape all texts themselves, and their
+// style sheets hold none.
+func (b *htmlPageBuilder) maps(p *htmlPage) {
+	for i, m := range b.o.Maps {
+		m.ID = fmt.Sprintf("map%d", i)
+		b.anchors.name(m.ID)
+		d := picture.Draw(m)
+		p.Maps = append(p.Maps, htmlMap{Title: htmlClean(m.Title), SVG: template.HTML(d.SVG), Drawn: d.Drawn, Implied: d.Implied})
+		p.MapStyle += template.CSS(d.Style)
+	}
 }
 
 func (b *htmlPageBuilder) head(p *htmlPage) {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
+	"github.com/gabion-k8s/gabion/internal/picture"
 )
 
 // The page holds these elements and attributes and no others: none of them can
@@ -328,4 +330,35 @@ func luminance(rgb uint64) float64 {
 		return math.Pow((c+0.055)/1.055, 2.4)
 	}
 	return 0.2126*part(rgb>>16) + 0.7152*part(rgb>>8) + 0.0722*part(rgb)
+}
+
+// The maps of networks stand in the page with a style sheet that its policy names.
+func TestHTMLMaps(t *testing.T) {
+	maps := []picture.Map{
+		{Title: "<b>prod</b>", Areas: []picture.Area{{Name: "shop", Boxes: []picture.Box{{Name: "web"}, {Name: "</svg><script>"}}}}, Lines: []picture.Line{{From: 0, To: 1, Ports: "TCP 80"}}},
+		{Title: "stage", Areas: []picture.Area{{Name: "shop"}}},
+	}
+	var b bytes.Buffer
+	if err := Formats()["html"](&b, &Report{}, Options{Maps: maps}); err != nil {
+		t.Fatal(err)
+	}
+	page := b.String()
+	for _, want := range []string{`id="network"`, `id="map0"`, `id="map1"`, "&lt;b&gt;prod&lt;/b&gt;", "shop/web → shop/&lt;/svg&gt;&lt;script&gt;: TCP 80", `href="#network"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+	if strings.Contains(page, "<script") {
+		t.Error("a name became an element")
+	}
+	sheets := regexp.MustCompile(`(?s)<style>(.*?)</style>`).FindAllStringSubmatch(page, -1)
+	if len(sheets) != 2 {
+		t.Fatalf("%d style sheets", len(sheets))
+	}
+	for i, s := range sheets {
+		sum := sha256.Sum256([]byte(s[1]))
+		if want := "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !strings.Contains(html.UnescapeString(page), want) {
+			t.Errorf("the policy does not allow style sheet %d", i)
+		}
+	}
 }
