@@ -15,6 +15,7 @@ import (
 	"github.com/gabion-k8s/gabion/internal/guide"
 	"github.com/gabion-k8s/gabion/internal/rbac"
 	"github.com/gabion-k8s/gabion/internal/reach"
+	"github.com/gabion-k8s/gabion/internal/reach/cidr"
 )
 
 // A Check answers one question about every object that it applies to.
@@ -140,6 +141,18 @@ type Settings struct {
 	ShowDefaults bool
 }
 
+// network is what the settings tell of the network.
+func (s Settings) network() reach.Options {
+	o := reach.Options{Ranges: map[string]cidr.Set{}}
+	for name, text := range s.SensitiveRanges {
+		// What is no range is reported by the check that judges it.
+		if set, err := cidr.Parse(text); err == nil {
+			o.Ranges[name] = set
+		}
+	}
+	return o
+}
+
 // A Scan is what all checks of one run share: the evidence, the settings, and
 // facts that are derived from the evidence at most once, on first use.
 type Scan struct {
@@ -147,8 +160,10 @@ type Scan struct {
 	Settings Settings
 	// RBAC answers who may do what.
 	RBAC func() *rbac.Index
-	// Reach answers what the network policies allow, and what is exposed.
-	Reach func() *reach.Index
+	// Reach answers who may connect to whom, and by which policy.
+	Reach func() *reach.Graph
+	// Exposures answers what exposes workloads to the outside.
+	Exposures func() reach.Exposures
 
 	namespaces      map[string]*evidence.Object[corev1.Namespace]
 	serviceAccounts map[namespacedName]*evidence.Object[corev1.ServiceAccount]
@@ -165,7 +180,8 @@ func NewScan(snap *evidence.Snapshot, settings Settings) *Scan {
 		Snapshot:        snap,
 		Settings:        settings,
 		RBAC:            sync.OnceValue(func() *rbac.Index { return rbac.NewIndex(snap) }),
-		Reach:           sync.OnceValue(func() *reach.Index { return reach.NewIndex(snap) }),
+		Reach:           sync.OnceValue(func() *reach.Graph { return reach.NewGraph(snap, settings.network()) }),
+		Exposures:       sync.OnceValue(func() reach.Exposures { return reach.NewExposures(snap) }),
 		namespaces:      make(map[string]*evidence.Object[corev1.Namespace], len(snap.Namespaces)),
 		serviceAccounts: make(map[namespacedName]*evidence.Object[corev1.ServiceAccount], len(snap.ServiceAccounts)),
 	}

@@ -2,15 +2,14 @@ package checks
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
-	"github.com/gabion-k8s/gabion/internal/reach"
+	"github.com/gabion-k8s/gabion/internal/reach/netpol"
 )
 
-// AllowAllPolicy reports NetworkPolicy rules that allow everything: such a policy
+// AllowAllPolicy reports rules of network policies that allow everything: such a policy
 // selects pods without limiting them (guide: Network policies).
 var AllowAllPolicy = &check.Check{
 	ID:             "allow-all-policy",
@@ -20,7 +19,7 @@ var AllowAllPolicy = &check.Check{
 	Remedy:         "name the peers by pod and namespace selectors, and the ports",
 	Needs:          []evidence.Fact{evidence.NetworkPolicies},
 	Doc:            allowAllPolicyDoc,
-	Run:            eachPolicy(allowAllPolicy),
+	Run:            allowAllPolicy,
 }
 
 const allowAllPolicyDoc = `A rule with neither peers nor ports (- {}) allows all traffic of its direction,
@@ -39,31 +38,29 @@ count as allowing everything.
           ports: [{port: 8080}]
 `
 
-func allowAllPolicy(_ *check.Scan, p *reach.Policy) (problems []check.Problem) {
+func allowAllPolicy(r *check.Run) {
+	for _, p := range r.Reach().Policies() {
+		if p.Tier.Layer == netpol.Network {
+			r.Judge(p.Ref, openRules(p))
+		}
+	}
+	notEnforced(r)
+}
+
+func openRules(p *netpol.Policy) (problems []check.Problem) {
 	for _, d := range directions {
-		rules := p.Rules(d)
-		for i := range rules {
-			if rules[i].Open() {
+		side := p.Side(d)
+		if side == nil {
+			continue
+		}
+		for i := range side.List {
+			if rule := &side.List[i]; rule.Open() {
 				problems = append(problems, check.Problem{
-					Path:    rules[i].Path(),
-					Message: fmt.Sprintf("NetworkPolicy %q allows all %s of the pods it selects", p.Name, strings.ToLower(string(d))),
+					Path:    rule.Path,
+					Message: fmt.Sprintf("%s %q allows all %s of the pods it selects", p.Kind, p.Name, d),
 				})
 			}
 		}
 	}
 	return problems
-}
-
-// eachPolicy lifts a judgement about one NetworkPolicy to a whole scan. One that
-// the API server would refuse is recorded as not judged.
-func eachPolicy(judge func(*check.Scan, *reach.Policy) []check.Problem) func(*check.Run) {
-	return func(r *check.Run) {
-		policies, invalid := r.Reach().All()
-		for _, p := range policies {
-			r.Judge(p.Ref, judge(r.Scan, p))
-		}
-		for _, p := range invalid {
-			r.Unknown(p.String(), "it is not valid: "+p.Err.Error())
-		}
-	}
 }

@@ -63,7 +63,7 @@ func placementsOf(s *check.Scan) placements {
 		switch {
 		case w.Template != nil: // it is placed by what is written
 		case w.Pod.HostNetwork || w.Kind == "DaemonSet" || isSystemNamespace(w.Namespace) && isSystemPart(w):
-		case len(s.Reach().Exposed(w)) > 0:
+		case len(s.Exposures().Exposed(w)) > 0:
 			p.exposed = append(p.exposed, w)
 		default:
 			place := placement(s, w)
@@ -129,7 +129,7 @@ func exposedWorkloadPlacement(r *check.Run) {
 func sharesNode(s *check.Scan, w *evidence.Workload, how string) check.Problem {
 	return check.Problem{
 		Path:           w.PodPath.Field("nodeSelector"),
-		Message:        fmt.Sprintf("%s %q is reached from outside (%s) and %s", w.Kind, w.Name, s.Reach().Exposed(w)[0], how),
+		Message:        fmt.Sprintf("%s %q is reached from outside (%s) and %s", w.Kind, w.Name, s.Exposures().Exposed(w)[0], how),
 		Severity:       guide.Low,
 		SeverityReason: "where a pod runs counts only after a break-out from its container",
 	}

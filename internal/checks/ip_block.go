@@ -3,11 +3,15 @@ package checks
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
-	"github.com/gabion-k8s/gabion/internal/reach"
+	"github.com/gabion-k8s/gabion/internal/reach/cidr"
 )
 
 // IPBlock notes NetworkPolicy rules whose ipBlock covers addresses that pods and
@@ -20,7 +24,7 @@ var IPBlock = &check.Check{
 	Remedy:         "name pods by selectors, and except the private ranges from blocks that are meant for the outside",
 	Needs:          []evidence.Fact{evidence.NetworkPolicies},
 	Doc:            ipBlockDoc,
-	Run:            eachPolicy(ipBlock),
+	Run:            ipBlock,
 }
 
 const ipBlockDoc = `An ipBlock is meant for addresses outside the cluster. Network plugins and cloud
@@ -48,38 +52,108 @@ var privateRanges = [...]netip.Prefix{
 	netip.MustParsePrefix("fc00::/7"),
 }
 
-func ipBlock(_ *check.Scan, p *reach.Policy) (problems []check.Problem) {
-	for _, d := range directions {
-		rules := p.Rules(d)
-		for i := range rules {
-			for _, b := range rules[i].Blocks {
-				if problem, bad := judgeBlock(&rules[i], b); bad {
-					problems = append(problems, problem)
-				}
+func ipBlock(r *check.Run) {
+	invalid := map[*evidence.Ref]bool{}
+	for _, p := range r.Reach().Invalid() {
+		invalid[p.Ref] = true
+		if p.Kind == "NetworkPolicy" && p.Group() == networkingv1.GroupName {
+			r.Unknown(p.String(), "it is not valid: "+p.Err.Error())
+		}
+	}
+	for _, o := range r.NetworkPolicies {
+		if invalid[o.Ref] {
+			continue
+		}
+		var problems []check.Problem
+		for _, b := range blocks(o) {
+			if problem, bad := judgeBlock(b); bad {
+				problems = append(problems, problem)
+			}
+		}
+		r.Judge(o.Ref, problems)
+	}
+}
+
+// A block is an ipBlock of a NetworkPolicy's rule in effect.
+type block struct {
+	path    evidence.Path
+	cidr    netip.Prefix
+	excepts bool
+	// set is the block without its exceptions.
+	set cidr.Set
+}
+
+// blocks are the ipBlocks of a valid NetworkPolicy, in the directions that it is about.
+func blocks(o *evidence.Object[networkingv1.NetworkPolicy]) (list []block) {
+	spec := &o.Value.Spec
+	root := evidence.NewPath("spec")
+	if len(spec.PolicyTypes) == 0 || slices.Contains(spec.PolicyTypes, networkingv1.PolicyTypeIngress) {
+		for i, rule := range spec.Ingress {
+			list = append(list, peerBlocks(rule.From, root.Field("ingress").Index(i, "").Field("from"))...)
+		}
+	}
+	if len(spec.PolicyTypes) == 0 || slices.Contains(spec.PolicyTypes, networkingv1.PolicyTypeEgress) {
+		for i, rule := range spec.Egress {
+			list = append(list, peerBlocks(rule.To, root.Field("egress").Index(i, "").Field("to"))...)
+		}
+	}
+	return list
+}
+
+func peerBlocks(peers []networkingv1.NetworkPolicyPeer, path evidence.Path) (list []block) {
+	for i, peer := range peers {
+		if peer.IPBlock == nil {
+			continue
+		}
+		whole, err := netip.ParsePrefix(peer.IPBlock.CIDR)
+		if err != nil {
+			continue
+		}
+		except, err := cidr.Parse(peer.IPBlock.Except...)
+		if err != nil {
+			continue
+		}
+		list = append(list, block{
+			path: path.Index(i, "").Field("ipBlock"), cidr: whole.Masked(), excepts: len(peer.IPBlock.Except) > 0,
+			set: cidr.Of(whole).Minus(except),
+		})
+	}
+	return list
+}
+
+// blocksOf are the ipBlocks of one rule; none for policies of other kinds.
+func blocksOf(s *check.Scan, rule opening) (list []block) {
+	for _, o := range s.NetworkPolicies {
+		if o.Ref != rule.policy.Ref {
+			continue
+		}
+		for _, b := range blocks(o) {
+			if strings.HasPrefix(b.path.String(), rule.rule.Path.String()+".") {
+				list = append(list, b)
 			}
 		}
 	}
-	return problems
+	return list
 }
 
-func judgeBlock(rule *reach.Rule, b reach.Block) (check.Problem, bool) {
+func judgeBlock(b block) (check.Problem, bool) {
 	problem := check.Problem{
-		Path:           rule.PeerPath(b.Peer).Field("ipBlock", "cidr"),
-		Value:          b.CIDR.String(),
+		Path:           b.path.Field("cidr"),
+		Value:          b.cidr.String(),
 		Severity:       guide.Info,
 		SeverityReason: "whether the block lets through what it says depends on the network",
 	}
-	if b.CIDR.Bits() == 0 && len(b.Except) == 0 {
-		problem.Message = fmt.Sprintf("ipBlock %s covers every address, those of pods and nodes too", b.CIDR)
+	if b.cidr.Bits() == 0 && !b.excepts {
+		problem.Message = fmt.Sprintf("ipBlock %s covers every address, those of pods and nodes too", b.cidr)
 		problem.Severity, problem.SeverityReason = guide.Low, "the block covers every address"
 		return problem, true
 	}
-	if b.CIDR.IsSingleIP() {
+	if b.cidr.IsSingleIP() {
 		return problem, false
 	}
 	for _, private := range privateRanges {
-		if b.Overlaps(private) {
-			problem.Message = fmt.Sprintf("ipBlock %s covers private addresses of %s, which pods and nodes may have", b.CIDR, private)
+		if b.set.Overlaps(cidr.Of(private)) {
+			problem.Message = fmt.Sprintf("ipBlock %s covers private addresses of %s, which pods and nodes may have", b.cidr, private)
 			return problem, true
 		}
 	}

@@ -2,13 +2,15 @@ package checks
 
 import (
 	"fmt"
-
-	networkingv1 "k8s.io/api/networking/v1"
+	"math"
 
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
 	"github.com/gabion-k8s/gabion/internal/reach"
+	"github.com/gabion-k8s/gabion/internal/reach/cidr"
+	"github.com/gabion-k8s/gabion/internal/reach/netpol"
+	"github.com/gabion-k8s/gabion/internal/reach/ports"
 )
 
 // KubeSystemEgress reports pods of kube-system that may open connections to the
@@ -53,53 +55,85 @@ API server, or the cluster stops working.
 const kubeSystem = "kube-system"
 
 func kubeSystemEgress(r *check.Run) {
-	x := r.Reach()
-	for _, p := range x.Policies(kubeSystem) {
-		r.Judge(p.Ref, internetRules(p))
+	g := r.Reach()
+	targets := internet(g)
+	asked := ports.All().Minus(resolution())
+	for _, p := range g.Policies() {
+		if p.Namespace == kubeSystem {
+			r.Judge(p.Ref, nil)
+		}
 	}
-	if why := x.Unread(kubeSystem); why != "" {
-		r.Unknown("namespace "+kubeSystem, why)
-		return
+	for _, found := range egressRules(g, targets, asked, func(p *netpol.Policy) bool { return p.Namespace == kubeSystem }) {
+		r.Judge(found.policy.Ref, []check.Problem{internetRule(r, found)})
 	}
 	complete, why := r.Complete(evidence.NetworkPolicies, kubeSystem)
 	if !complete {
 		r.Unknown("namespace "+kubeSystem, why)
 	}
 	for _, w := range r.Workloads {
-		if w.Namespace != kubeSystem || w.Pod.HostNetwork {
+		e := g.Of(w)
+		if w.Namespace != kubeSystem || w.Pod.HostNetwork || e == nil {
 			continue
 		}
-		switch {
-		case isolation(x, w, networkingv1.PolicyTypeEgress).Isolated:
+		switch a := answer(g, e, targets, asked); {
+		case a.kept:
 			r.Judge(w.Ref, nil)
+		case a.by != nil && a.by.policy.Namespace == kubeSystem: // reported at the rule
+			r.Judge(w.Ref, nil)
+		case a.by != nil:
+			r.JudgeWorkload(w, []check.Problem{{
+				Path:    w.MetaPath.Field("labels"),
+				Message: fmt.Sprintf("%s lets %s %q in kube-system reach the internet", a.by, w.Kind, w.Name),
+			}})
+		case a.unknown != "":
+			r.Unknown(w.Ref.String(), a.unknown)
 		case complete:
 			r.JudgeWorkload(w, []check.Problem{{
 				Path:    w.MetaPath.Field("labels"),
-				Message: fmt.Sprintf("no NetworkPolicy limits the egress of %s %q in kube-system", w.Kind, w.Name),
+				Message: fmt.Sprintf("no network policy limits the egress of %s %q in kube-system", w.Kind, w.Name),
 			}})
 		}
 	}
 }
 
-func internetRules(p *reach.Policy) (problems []check.Problem) {
-	rules := p.Rules(networkingv1.PolicyTypeEgress)
-	for i := range rules {
-		rule := &rules[i]
-		if !rule.Internet() || rule.OnlyDNS() {
-			continue
-		}
-		problem := check.Problem{
-			Path:    rule.Path(),
-			Message: fmt.Sprintf("NetworkPolicy %q lets pods of kube-system reach every address", p.Name),
-		}
-		for _, b := range rule.Blocks {
-			if b.CIDR.Bits() == 0 {
-				problem.Path, problem.Value = rule.PeerPath(b.Peer).Field("ipBlock", "cidr"), b.CIDR.String()
-				problem.Message = fmt.Sprintf("NetworkPolicy %q lets pods of kube-system reach the internet (%s)", p.Name, b.CIDR)
-				break
+// internet is the addresses that no policy names, one endpoint for each family.
+func internet(g *reach.Graph) (list []*reach.Endpoint) {
+	for _, family := range []cidr.Set{cidr.IPv4(), cidr.IPv6()} {
+		var widest *reach.Endpoint
+		for _, e := range g.World() {
+			if e.Name == "" && family.Covers(e.Addresses) && (widest == nil || share(e) > share(widest)) {
+				widest = e
 			}
 		}
-		problems = append(problems, problem)
+		if widest != nil {
+			list = append(list, widest)
+		}
 	}
-	return problems
+	return list
+}
+
+// share is how many of the addresses of its family an endpoint has, about.
+func share(e *reach.Endpoint) (part float64) {
+	for _, p := range e.Addresses.Prefixes() {
+		part += math.Exp2(-float64(p.Bits()))
+	}
+	return part
+}
+
+// resolution is the ports of DNS.
+func resolution() ports.Set { return ports.Of(ports.UDP, 53, 53).Union(ports.Of(ports.TCP, 53, 53)) }
+
+func internetRule(r *check.Run, found reached) check.Problem {
+	problem := check.Problem{
+		Path:    found.rule.Path,
+		Message: fmt.Sprintf("%s %q lets pods of kube-system reach every address", found.policy.Kind, found.policy.Name),
+	}
+	for _, b := range blocksOf(r.Scan, found.opening) {
+		if b.cidr.Bits() == 0 {
+			problem.Path, problem.Value = b.path.Field("cidr"), b.cidr.String()
+			problem.Message = fmt.Sprintf("NetworkPolicy %q lets pods of kube-system reach the internet (%s)", found.policy.Name, b.cidr)
+			break
+		}
+	}
+	return problem
 }

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
+	"github.com/gabion-k8s/gabion/internal/reach/istio"
 )
 
 // MeshMTLS reports where a service mesh is set to accept plain text, and pods that
@@ -30,8 +32,10 @@ text unless told to refuse it.
 Looked at are
 - Istio: each PeerAuthentication, whose mode and port modes must not be PERMISSIVE or
   DISABLE. Each namespace that joins the mesh by label needs STRICT from a policy
-  of its own without selector, or from one in istio-system; Istio's default is
-  PERMISSIVE. Pods that opt out with sidecar.istio.io/inject: "false".
+  of its own without selector, or from one in the root namespace (istio-system, unless
+  the mesh's configuration names another); Istio's default is PERMISSIVE. So do pods
+  that join the mesh by themselves. Pods that opt out with
+  sidecar.istio.io/inject: "false".
 - Linkerd: the default inbound policy of namespaces with linkerd.io/inject, which
   must refuse unauthenticated clients. Where it is not given, the installation
   decides, which is not seen.
@@ -49,21 +53,25 @@ themselves.
 `
 
 func meshMTLS(r *check.Run) {
-	modes := peerModes(r)
+	mesh := istio.New(r.Snapshot)
+	own := judgePeers(r, mesh)
 	everywhere := nodeEncryption(r)
-	signs := everywhere || len(modes) > 0
+	signs := everywhere || len(own) > 0
 	var unmeshed []*space
 	for _, ns := range userSpaces(r.Scan) {
-		istio, linkerd := istioLabel(ns) != "", ns.object != nil && ns.object.Annotations["linkerd.io/inject"] == "enabled"
+		joins, linkerd := istioLabel(ns) != "", ns.object != nil && ns.object.Annotations["linkerd.io/inject"] == "enabled"
 		switch {
-		case istio:
-			judgeIstioNamespace(r, ns, modes)
+		case joins:
+			judgeIstioNamespace(r, mesh, ns)
 		case linkerd:
 			judgeLinkerdNamespace(r, ns)
-		case modes[ns.name] == "":
-			unmeshed = append(unmeshed, ns)
+		default:
+			joins = judgeJoined(r, mesh, ns)
+			if !joins && !own[ns.name] {
+				unmeshed = append(unmeshed, ns)
+			}
 		}
-		signs = signs || istio || linkerd
+		signs = signs || joins || linkerd
 	}
 	if !signs {
 		r.Unknown("", "nothing of a service mesh or of encryption by the network plugin was seen")
@@ -76,124 +84,115 @@ func meshMTLS(r *check.Run) {
 	}
 }
 
-const strict = "STRICT"
-
-type peerAuthentication struct {
-	Spec struct {
-		Selector *struct {
-			MatchLabels map[string]string `json:"matchLabels"`
-		} `json:"selector"`
-		MTLS struct {
-			Mode string `json:"mode"`
-		} `json:"mtls"`
-		PortLevelMTLS map[string]struct {
-			Mode string `json:"mode"`
-		} `json:"portLevelMtls"`
-	} `json:"spec"`
-}
-
-// peerModes judges the PeerAuthentications, and returns the modes of whole
-// namespaces.
-func peerModes(r *check.Run) map[string]string {
-	modes := map[string]string{}
-	for ref, pa := range customs[peerAuthentication](r, "security.istio.io", "PeerAuthentication") {
-		if mode := pa.Spec.MTLS.Mode; mode != "" && mode != "UNSET" && (pa.Spec.Selector == nil || len(pa.Spec.Selector.MatchLabels) == 0) {
-			modes[ref.Namespace] = mode
+// judgePeers judges the PeerAuthentications, and returns the namespaces for which one
+// sets the mode.
+func judgePeers(r *check.Run, mesh *istio.Mesh) map[string]bool {
+	own := map[string]bool{}
+	valid, invalid := mesh.PeerAuthentications()
+	for _, p := range valid {
+		if p.Mode != istio.Unset && len(p.Labels) == 0 {
+			own[p.Namespace] = true
 		}
-		r.Judge(ref, peerProblems(ref, pa))
+		r.Judge(p.Ref, peerProblems(p))
 	}
-	return modes
+	for _, i := range invalid {
+		r.Unknown(i.String(), "Istio refuses it as it is written: "+i.Err.Error())
+	}
+	return own
 }
 
-func peerProblems(ref *evidence.Ref, pa *peerAuthentication) (problems []check.Problem) {
-	if mode := pa.Spec.MTLS.Mode; acceptsPlain(mode) {
+func peerProblems(p *istio.PeerAuthentication) (problems []check.Problem) {
+	if acceptsPlain(p.Mode) {
 		problems = append(problems, check.Problem{
 			Path:    evidence.NewPath("spec", "mtls", "mode"),
-			Value:   mode,
-			Message: fmt.Sprintf("PeerAuthentication %q accepts plain text: its mode is %s", ref.Name, mode),
-			Fix:     &check.Fix{Path: evidence.NewPath("spec", "mtls", "mode"), Value: strict},
+			Value:   p.Mode.String(),
+			Message: fmt.Sprintf("PeerAuthentication %q accepts plain text: its mode is %s", p.Name, p.Mode),
+			Fix:     &check.Fix{Path: evidence.NewPath("spec", "mtls", "mode"), Value: istio.Strict.String()},
 		})
 	}
-	for _, port := range slices.Sorted(maps.Keys(pa.Spec.PortLevelMTLS)) {
-		if mode := pa.Spec.PortLevelMTLS[port].Mode; acceptsPlain(mode) {
+	for _, number := range slices.Sorted(maps.Keys(p.Ports)) {
+		if mode := p.Ports[number]; acceptsPlain(mode) {
+			at := evidence.NewPath("spec", "portLevelMtls", strconv.Itoa(int(number)), "mode")
 			problems = append(problems, check.Problem{
-				Path:    evidence.NewPath("spec", "portLevelMtls", port, "mode"),
-				Value:   mode,
-				Message: fmt.Sprintf("PeerAuthentication %q accepts plain text on port %s: its mode is %s", ref.Name, port, mode),
-				Fix:     &check.Fix{Path: evidence.NewPath("spec", "portLevelMtls", port, "mode"), Value: strict},
+				Path:    at,
+				Value:   mode.String(),
+				Message: fmt.Sprintf("PeerAuthentication %q accepts plain text on port %d: its mode is %s", p.Name, number, mode),
+				Fix:     &check.Fix{Path: at, Value: istio.Strict.String()},
 			})
 		}
 	}
 	return problems
 }
 
-func acceptsPlain(mode string) bool { return mode == "PERMISSIVE" || mode == "DISABLE" }
+func acceptsPlain(m istio.Mode) bool { return m == istio.Permissive || m == istio.Disable }
 
 // istioLabel returns the label by which a namespace joins Istio's mesh, or "".
 func istioLabel(ns *space) string {
 	if ns.object == nil {
 		return ""
 	}
-	labels := ns.object.Labels
-	switch {
-	case labels["istio-injection"] == "enabled":
-		return "istio-injection"
-	case labels["istio-injection"] == "disabled":
-		return ""
-	case labels["istio.io/rev"] != "":
-		return "istio.io/rev"
-	case labels["istio.io/dataplane-mode"] == "ambient":
-		return "istio.io/dataplane-mode"
-	}
-	return ""
+	return istio.Joins(ns.object.Labels)
 }
 
-// istioRoot is the namespace whose PeerAuthentication holds for the whole mesh.
-const istioRoot = "istio-system"
-
-func judgeIstioNamespace(r *check.Run, ns *space, modes map[string]string) {
+func judgeIstioNamespace(r *check.Run, mesh *istio.Mesh, ns *space) {
 	for _, w := range ns.workloads {
 		judgeOptOut(r, w)
 	}
-	mode := modes[ns.name]
-	if mode == "" {
-		mode = modes[istioRoot]
-	}
-	if mode == strict {
-		r.Judge(ns.object.Ref, nil)
-		return
-	}
-	if mode != "" {
-		return // the PeerAuthentication has the problem
-	}
-	for _, where := range []string{ns.name, istioRoot} {
-		if ok, why := r.Complete(evidence.Mesh, where); !ok {
-			r.Unknown(ns.scope(), why)
-			return
-		}
-	}
-	label := istioLabel(ns)
-	r.Judge(ns.object.Ref, []check.Problem{{
+	label, tls := istioLabel(ns), mesh.NamespaceMTLS(ns.name)
+	judgeMode(r, tls, ns.scope(), ns.object.Ref, check.Problem{
 		Path:    evidence.NewPath("metadata", "labels", label),
 		Value:   ns.object.Labels[label],
 		Message: fmt.Sprintf("namespace %q joins the mesh and no PeerAuthentication demands mutual TLS: plain text is accepted", ns.name),
-	}})
+	})
+	for _, w := range ns.workloads {
+		if unknown := mesh.MTLS(w).Unknown; unknown != "" && unknown != tls.Unknown {
+			r.Unknown(w.String(), unknown)
+		}
+	}
 }
 
-const istioInject = "sidecar.istio.io/inject"
+// judgeMode judges what holds by default, where no PeerAuthentication has the problem.
+func judgeMode(r *check.Run, tls istio.MTLS, scope string, ref *evidence.Ref, byDefault check.Problem) {
+	switch {
+	case tls.Unknown != "":
+		r.Unknown(scope, tls.Unknown)
+	case tls.Mode == istio.Strict:
+		r.Judge(ref, nil)
+	case tls.By == nil:
+		r.Judge(ref, []check.Problem{byDefault})
+	}
+}
+
+// judgeJoined judges the pods that are in the mesh though their namespace does not join
+// it, and reports whether there are any. Gateways are left out: what comes from
+// outside ends there, and how is for Gateway objects to say.
+func judgeJoined(r *check.Run, mesh *istio.Mesh, ns *space) (found bool) {
+	for _, w := range ns.workloads {
+		part, unknown := mesh.PartOf(w)
+		if unknown != "" || part != istio.Sidecar && part != istio.Ambient {
+			continue
+		}
+		found = true
+		judgeMode(r, mesh.MTLS(w), w.String(), w.Ref, check.Problem{
+			Path:    w.MetaPath.Field("labels"),
+			Message: fmt.Sprintf("the pods of %s %q are in the mesh and no PeerAuthentication demands mutual TLS: plain text is accepted", w.Kind, w.Name),
+		})
+	}
+	return found
+}
 
 func judgeOptOut(r *check.Run, w *evidence.Workload) {
 	field := ""
 	switch {
-	case w.PodLabels[istioInject] == "false":
+	case w.PodLabels[istio.InjectKey] == "false":
 		field = "labels"
-	case w.PodLabels[istioInject] == "" && w.PodAnnotations[istioInject] == "false":
+	case w.PodLabels[istio.InjectKey] == "" && w.PodAnnotations[istio.InjectKey] == "false":
 		field = "annotations"
 	default:
 		return
 	}
 	r.Judge(w.Ref, []check.Problem{{
-		Path:    w.MetaPath.Field(field, istioInject),
+		Path:    w.MetaPath.Field(field, istio.InjectKey),
 		Value:   "false",
 		Message: fmt.Sprintf("the pods of %s %q stay outside of the mesh: their traffic is not encrypted by it", w.Kind, w.Name),
 		Remedy:  "let the pods join the mesh, or show that they encrypt by themselves",

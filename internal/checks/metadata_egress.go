@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"net/netip"
 
-	networkingv1 "k8s.io/api/networking/v1"
-
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
 	"github.com/gabion-k8s/gabion/internal/reach"
+	"github.com/gabion-k8s/gabion/internal/reach/netpol"
+	"github.com/gabion-k8s/gabion/internal/reach/ports"
 )
 
 // MetadataEgress reports pods that may reach the metadata service of the cloud
@@ -29,11 +29,12 @@ var MetadataEgress = &check.Check{
 const metadataEgressDoc = `On cloud machines 169.254.169.254 (with IPv6 on AWS, fd00:ec2::254) hands the node's
 credentials to every process that asks.
 
-Looked at are two things. Each workload: its egress has to be isolated by some
-policy; a pod on the node's network cannot be, policies do not govern it. Each
-egress rule in effect: it must not admit the address on TCP port 80, where the
-service listens. The rule is reported at its block, or at the rule when it names
-no peers. Selectors name pods and never admit the address.
+Looked at are two things. Each workload: the policies, of whatever kind and in the
+order in which they are asked, have to keep it from the address; a pod on the node's
+network cannot be kept, policies of pods do not govern it. Each egress rule in
+effect: it must not admit the address on TCP port 80, where the service listens, but
+where other policies deny it first. The rule is reported at its block, or at the rule
+when it names no peers. Selectors name pods and never admit the address.
 
 Files that do not create the namespace cannot show that no policy isolates a pod,
 and files cannot show what the provider's own setting (session tokens, hop limit)
@@ -59,59 +60,56 @@ var metadataAddresses = [...]netip.Prefix{
 const metadataPort = 80
 
 func metadataEgress(r *check.Run) {
-	policies, invalid := r.Reach().All()
-	for _, p := range policies {
-		if problems := metadataRules(p); len(problems) > 0 && r.Reach().Unread(p.Namespace) == "" {
-			r.Judge(p.Ref, problems)
-		}
+	g := r.Reach()
+	targets := holding(g, metadataAddresses[:])
+	asked := ports.Of(ports.TCP, metadataPort, metadataPort)
+	for _, found := range egressRules(g, targets, asked, func(*netpol.Policy) bool { return true }) {
+		r.Judge(found.policy.Ref, []check.Problem{metadataRule(r, found)})
 	}
-	for _, p := range invalid {
-		r.Unknown(p.String(), "it is not valid: "+p.Err.Error())
-	}
+	notEnforced(r)
 	for _, ns := range spaces(r.Scan) {
 		judgeEgress(r, ns, func(w *evidence.Workload) []check.Problem {
 			return []check.Problem{{
 				Path:    w.MetaPath.Field("labels"),
-				Message: fmt.Sprintf("nothing keeps the pods of %s %q from the cloud's metadata service: no NetworkPolicy isolates their egress", w.Kind, w.Name),
+				Message: nothingIsolates(w, "the cloud's metadata service"),
 			}}
-		}, func(w *evidence.Workload) {
-			for _, a := range metadataAddresses {
-				if r.Reach().Egress(w, a, metadataPort).Allowed {
-					return // reported at the rule
-				}
-			}
-			r.Judge(w.Ref, nil)
-		})
+		}, targets, asked)
 	}
 }
 
 // judgeEgress goes through the workloads of a namespace. Those on the node's
-// network, and those whose egress no policy isolates, have the problem; the others
-// are handed to isolated. Where nobody can know, it says so once.
-func judgeEgress(r *check.Run, ns *space, problem func(*evidence.Workload) []check.Problem, isolated func(*evidence.Workload)) {
-	x := r.Reach()
-	doubt := x.Unread(ns.name)
+// network, and those that nothing keeps from a target, have the problem; those that a
+// rule lets through do not: the rule has one. Where nobody can know, it says so.
+func judgeEgress(r *check.Run, ns *space, problem func(*evidence.Workload) []check.Problem, targets []*reach.Endpoint, asked ports.Set) {
 	complete, why := r.Complete(evidence.NetworkPolicies, ns.name)
+	doubt := ""
 	for _, w := range ns.workloads {
+		e := r.Reach().Of(w)
 		switch {
-		case x.Unread(ns.name) != "":
 		case w.Pod.HostNetwork && isSystemNamespace(ns.name) && isSystemPart(w):
 		case w.Pod.HostNetwork:
 			problems := problem(w)
 			for i := range problems {
 				problems[i].Path, problems[i].Value = w.PodPath.Field("hostNetwork"), "true"
-				problems[i].Remedy = "take the pods off the node's network: no NetworkPolicy governs them there"
+				problems[i].Remedy = "take the pods off the node's network: no network policy of pods governs them there"
 			}
 			r.JudgeWorkload(w, problems)
-		case isolation(x, w, networkingv1.PolicyTypeEgress).Isolated:
-			isolated(w)
-		case w.Partial != "" && w.Running > 0: // those that run are judged
-		case w.Partial != "":
-			r.Unknown(w.Ref.String(), "the labels of its pods are not all known: "+w.Partial)
-		case complete:
-			r.JudgeWorkload(w, problem(w))
+		case e == nil:
 		default:
-			doubt = why
+			switch a := answer(r.Reach(), e, targets, asked); {
+			case a.kept:
+				r.Judge(w.Ref, nil)
+			case a.by != nil: // reported at the rule
+			case w.Partial != "" && w.Running > 0: // those that run are judged
+			case w.Partial != "":
+				r.Unknown(w.Ref.String(), "the labels of its pods are not all known: "+w.Partial)
+			case a.unknown != "":
+				r.Unknown(w.Ref.String(), a.unknown)
+			case complete:
+				r.JudgeWorkload(w, problem(w))
+			default:
+				doubt = why
+			}
 		}
 	}
 	if doubt != "" && len(ns.workloads) > 0 {
@@ -119,35 +117,57 @@ func judgeEgress(r *check.Run, ns *space, problem func(*evidence.Workload) []che
 	}
 }
 
-// metadataRules finds the egress rules of a policy that admit an address of the
-// metadata service.
-func metadataRules(p *reach.Policy) (problems []check.Problem) {
-	rules := p.Rules(networkingv1.PolicyTypeEgress)
-	for i := range rules {
-		for _, a := range metadataAddresses {
-			if rules[i].Reaches(a, metadataPort) {
-				problems = append(problems, metadataRule(&rules[i], a))
-				break
-			}
-		}
-	}
-	return problems
+// An egressAnswer is whether pods are kept from all of some targets.
+type egressAnswer struct {
+	kept    bool
+	by      *opening // a rule that lets them through
+	unknown string
 }
 
-func metadataRule(rule *reach.Rule, a netip.Prefix) check.Problem {
-	p := check.Problem{
-		Path:    rule.Path(),
-		Message: fmt.Sprintf("NetworkPolicy %q lets pods reach the cloud's metadata service at %s: the rule names no peers", rule.Policy.Name, a.Addr()),
+func answer(g *reach.Graph, e *reach.Endpoint, targets []*reach.Endpoint, asked ports.Set) egressAnswer {
+	a := egressAnswer{kept: true}
+	for _, t := range targets {
+		by, open, unknown := mayReach(g, e, t, asked)
+		switch {
+		case by != nil:
+			return egressAnswer{by: by}
+		case open:
+			a = egressAnswer{}
+		case unknown != "" && a.kept:
+			a = egressAnswer{unknown: unknown}
+		}
 	}
-	for _, b := range rule.Blocks {
-		if !b.Overlaps(a) {
+	return a
+}
+
+// metadataAddress is the first address of the service among those of an endpoint, which
+// may have several that no policy tells apart.
+func metadataAddress(e *reach.Endpoint) netip.Addr {
+	for _, a := range metadataAddresses {
+		if e.Addresses.Contains(a.Addr()) {
+			return a.Addr()
+		}
+	}
+	return e.Addresses.Any()
+}
+
+func metadataRule(r *check.Run, found reached) check.Problem {
+	address := metadataAddress(found.target)
+	p := check.Problem{
+		Path:    found.rule.Path,
+		Message: fmt.Sprintf("%s %q lets pods reach the cloud's metadata service at %s", found.policy.Kind, found.policy.Name, address),
+	}
+	if everyone, ok := found.rule.Peers.(netpol.Every); ok && len(everyone) == 0 {
+		p.Message += ": the rule names no peers"
+	}
+	for _, b := range blocksOf(r.Scan, found.opening) {
+		if !b.set.Contains(address) {
 			continue
 		}
-		block := rule.PeerPath(b.Peer).Field("ipBlock")
-		p.Path, p.Value = block.Field("cidr"), b.CIDR.String()
-		p.Message = fmt.Sprintf("NetworkPolicy %q lets pods reach the cloud's metadata service: %s holds %s", rule.Policy.Name, b.CIDR, a.Addr())
-		if b.CIDR != a && len(b.Except) == 0 {
-			p.Fix = &check.Fix{Path: block.Field("except"), Value: "[" + a.String() + "]"}
+		p.Path, p.Value = b.path.Field("cidr"), b.cidr.String()
+		p.Message = fmt.Sprintf("NetworkPolicy %q lets pods reach the cloud's metadata service: %s holds %s", found.policy.Name, b.cidr, address)
+		if !b.cidr.IsSingleIP() && !b.excepts {
+			p.Fix = &check.Fix{Path: b.path.Field("except"), Value: "[" + netip.PrefixFrom(address, address.BitLen()).String() + "]"}
 		}
 		return p
 	}

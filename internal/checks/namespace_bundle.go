@@ -1,13 +1,13 @@
 package checks
 
 import (
+	"cmp"
 	"fmt"
-
-	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
+	"github.com/gabion-k8s/gabion/internal/reach"
 )
 
 // NamespaceBundle reports namespaces that come without what makes them a border:
@@ -52,8 +52,8 @@ func namespaceBundle(r *check.Run) {
 			r.Unknown(ns.scope(), ns.unseen(r)+", so what belongs to it may stand elsewhere")
 			continue
 		}
-		denies := deniesByDefault(r, ns.name)
-		if why := r.Reach().Unread(ns.name); !denies && why != "" {
+		denies, why := deniesByDefault(r.Reach(), ns.name)
+		if !denies && why != "" {
 			r.Unknown(ns.scope(), why)
 			continue
 		}
@@ -103,18 +103,16 @@ func namespacesOf[T any](objects []*evidence.Object[T]) map[string]bool {
 	return names
 }
 
-// deniesByDefault reports whether a policy isolates all pods of the namespace in
-// some direction.
-func deniesByDefault(r *check.Run, namespace string) bool {
-	for _, p := range r.Reach().Policies(namespace) {
-		for _, d := range directions {
-			if p.SelectsAll() && p.Isolates(d) && p.Open(d) == nil {
-				return true
-			}
+// deniesByDefault reports whether a policy isolates all pods of the namespace in some
+// direction and no other lets everyone through, and why that is not certain.
+func deniesByDefault(g *reach.Graph, namespace string) (denies bool, unknown string) {
+	all := g.Unread(namespace)
+	for _, d := range directions {
+		c := g.Coverage(all, d)
+		if c.Isolated && openToAll(g, all, d) == nil {
+			return true, ""
 		}
+		unknown = cmp.Or(unknown, unsure(c))
 	}
-	return false
+	return false, unknown
 }
-
-// directions in the order that messages name them.
-var directions = [...]networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}

@@ -1,15 +1,17 @@
 package checks
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
 	"github.com/gabion-k8s/gabion/internal/reach"
+	"github.com/gabion-k8s/gabion/internal/reach/netpol"
 )
 
-// PodNotSelected reports workloads whose pods no NetworkPolicy selects, in one
+// PodNotSelected reports workloads whose pods no network policy isolates, in one
 // direction or both (guide: Network policies).
 var PodNotSelected = &check.Check{
 	ID:             "pod-not-selected",
@@ -35,7 +37,8 @@ them. Labels that an operator adds to pods later are not known, so a workload th
 an operator completes is not called unselected.
 
 Files that do not create the namespace cannot show that no policy selects the
-pods. Policies of Cilium, Calico and the AdminNetworkPolicy API are not read.
+pods. Policies of Cilium, Calico and the AdminNetworkPolicy API count like any other;
+an AdminNetworkPolicy denies what it names and isolates nothing.
 
     apiVersion: networking.k8s.io/v1
     kind: NetworkPolicy
@@ -57,12 +60,8 @@ func podNotSelected(r *check.Run) {
 		if len(unselected) == 0 {
 			continue
 		}
-		doubt := r.Reach().Unread(ns.name)
-		if doubt == "" {
-			_, doubt = r.Complete(evidence.NetworkPolicies, ns.name)
-		}
-		if doubt != "" {
-			r.Unknown(ns.scope(), doubt)
+		if complete, why := r.Complete(evidence.NetworkPolicies, ns.name); !complete {
+			r.Unknown(ns.scope(), why)
 			continue
 		}
 		for _, w := range unselected {
@@ -75,16 +74,20 @@ func podNotSelected(r *check.Run) {
 // returns the others.
 func judgeSelected(r *check.Run, ns *space) (unselected []*evidence.Workload) {
 	for _, w := range ns.workloads {
-		if w.Pod.HostNetwork {
+		e := r.Reach().Of(w)
+		if w.Pod.HostNetwork || e == nil {
 			continue
 		}
-		ingress, egress := r.Reach().Isolation(w)
+		ingress, egress := r.Reach().Coverage(e, netpol.Ingress), r.Reach().Coverage(e, netpol.Egress)
+		why := cmp.Or(unsure(ingress), unsure(egress))
 		switch {
 		case ingress.Isolated && egress.Isolated:
 			r.Judge(w.Ref, nil)
 		case w.Partial != "" && w.Running > 0: // those that run are judged
 		case w.Partial != "":
 			r.Unknown(w.Ref.String(), "the labels of its pods are not all known: "+w.Partial)
+		case why != "":
+			r.Unknown(w.Ref.String(), why)
 		default:
 			unselected = append(unselected, w)
 		}
@@ -92,17 +95,26 @@ func judgeSelected(r *check.Run, ns *space) (unselected []*evidence.Workload) {
 	return unselected
 }
 
-func notSelected(x *reach.Index, w *evidence.Workload) check.Problem {
-	ingress, egress := x.Isolation(w)
+// unsure is why it is not certain that the pods are isolated, "" when it is certain
+// that they are, or are not.
+func unsure(c reach.Coverage) string {
+	if c.Isolated {
+		return ""
+	}
+	return c.Unknown
+}
+
+func notSelected(g *reach.Graph, w *evidence.Workload) check.Problem {
+	e := g.Of(w)
 	direction := "ingress or egress"
 	switch {
-	case ingress.Isolated:
+	case g.Coverage(e, netpol.Ingress).Isolated:
 		direction = "egress"
-	case egress.Isolated:
+	case g.Coverage(e, netpol.Egress).Isolated:
 		direction = "ingress"
 	}
 	return check.Problem{
 		Path:    w.MetaPath.Field("labels"),
-		Message: fmt.Sprintf("no NetworkPolicy selects the pods of %s %q for %s", w.Kind, w.Name, direction),
+		Message: fmt.Sprintf("no network policy isolates the pods of %s %q for %s", w.Kind, w.Name, direction),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
+	"github.com/gabion-k8s/gabion/internal/reach/istio"
 )
 
 // PodOutsideMesh reports pods that run without the proxy of the mesh that their
@@ -49,9 +50,9 @@ func meshProxy(s *check.Scan, w *evidence.Workload) string {
 	if ns == nil || isSystemNamespace(w.Namespace) {
 		return ""
 	}
-	switch istioLabel(&space{name: ns.Name, object: ns}) {
+	switch istio.Joins(ns.Labels) {
 	case "istio-injection", "istio.io/rev":
-		return "istio-proxy"
+		return istio.ProxyContainer
 	}
 	if ns.Annotations["linkerd.io/inject"] == "enabled" {
 		return "linkerd-proxy"
@@ -60,7 +61,7 @@ func meshProxy(s *check.Scan, w *evidence.Workload) string {
 }
 
 func optsOut(w *evidence.Workload) bool {
-	return w.PodLabels[istioInject] == "false" || w.PodAnnotations[istioInject] == "false" || w.PodAnnotations["linkerd.io/inject"] == "disabled"
+	return w.PodLabels[istio.InjectKey] == "false" || w.PodAnnotations[istio.InjectKey] == "false" || w.PodAnnotations["linkerd.io/inject"] == "disabled"
 }
 
 func withoutProxy(w *evidence.Workload, proxy string) []check.Problem {

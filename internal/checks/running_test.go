@@ -104,7 +104,7 @@ func TestWhatRuns(t *testing.T) {
 			`web: container "proxy" runs privileged` + inB,
 			`main: container "reloader" runs privileged` + inP,
 		}},
-		{PodNotSelected, []string{`web: no NetworkPolicy selects the pods of DaemonSet "web" for ingress or egress` + inC}},
+		{PodNotSelected, []string{`web: no network policy isolates the pods of DaemonSet "web" for ingress or egress` + inC}},
 	} {
 		run := checktest.Judge(t, "running.yaml", changedPods, test.check)
 		var got []string

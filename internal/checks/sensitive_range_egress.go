@@ -9,6 +9,8 @@ import (
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
+	"github.com/gabion-k8s/gabion/internal/reach"
+	"github.com/gabion-k8s/gabion/internal/reach/ports"
 )
 
 // SensitiveRangeEgress reports workloads that may reach a network which the user
@@ -60,39 +62,87 @@ func sensitiveRangeEgress(r *check.Run) {
 		return
 	}
 	names := slices.Sorted(maps.Keys(ranges))
+	targets := map[string][]*reach.Endpoint{}
+	for _, name := range names {
+		targets[name] = holding(r.Reach(), []netip.Prefix{ranges[name]})
+	}
 	for _, ns := range spaces(r.Scan) {
-		judgeEgress(r, ns, func(w *evidence.Workload) []check.Problem {
-			return []check.Problem{{
-				Path:    w.MetaPath.Field("labels"),
-				Message: fmt.Sprintf("nothing keeps the pods of %s %q from %s: no NetworkPolicy isolates their egress", w.Kind, w.Name, listed(names)),
-			}}
-		}, func(w *evidence.Workload) {
-			r.JudgeWorkload(w, reachedRanges(r, w, names, ranges))
-		})
+		judgeSensitive(r, ns, names, ranges, targets)
 	}
 }
 
-// reachedRanges says which ranges an isolated workload may reach, in one problem:
-// the field is the same for all of them.
-func reachedRanges(r *check.Run, w *evidence.Workload, names []string, ranges map[string]netip.Prefix) []check.Problem {
-	var reached []string
-	resolutionOnly := true
-	for _, name := range names {
-		e := r.Reach().Egress(w, ranges[name], 0)
-		if e.Allowed {
-			reached = append(reached, fmt.Sprintf("%s (%s) by %s", name, ranges[name], e.By))
-			resolutionOnly = resolutionOnly && e.By.OnlyDNS()
+func judgeSensitive(r *check.Run, ns *space, names []string, ranges map[string]netip.Prefix, targets map[string][]*reach.Endpoint) {
+	complete, why := r.Complete(evidence.NetworkPolicies, ns.name)
+	doubt := ""
+	for _, w := range ns.workloads {
+		e := r.Reach().Of(w)
+		switch {
+		case w.Pod.HostNetwork && isSystemNamespace(ns.name) && isSystemPart(w), e == nil && !w.Pod.HostNetwork:
+			continue
+		case w.Pod.HostNetwork:
+			r.JudgeWorkload(w, []check.Problem{{
+				Path: w.PodPath.Field("hostNetwork"), Value: "true",
+				Message: nothingIsolates(w, listed(names)),
+				Remedy:  "take the pods off the node's network: no network policy of pods governs them there",
+			}})
+			continue
+		}
+		found := reachedRanges(r.Reach(), e, names, ranges, targets)
+		switch {
+		case len(found.free) > 0 && w.Partial != "" && w.Running > 0: // those that run are judged
+		case len(found.free) > 0 && w.Partial != "":
+			r.Unknown(w.Ref.String(), "the labels of its pods are not all known: "+w.Partial)
+		case len(found.free) > 0 && complete:
+			r.JudgeWorkload(w, []check.Problem{{Path: w.MetaPath.Field("labels"), Message: nothingIsolates(w, listed(names))}})
+		case len(found.free) > 0:
+			doubt = why
+		case len(found.byRule) > 0:
+			r.JudgeWorkload(w, []check.Problem{rangeProblem(w, found)})
+		case found.unknown != "":
+			r.Unknown(w.Ref.String(), found.unknown)
+		default:
+			r.Judge(w.Ref, nil)
 		}
 	}
-	if len(reached) == 0 {
-		return nil
+	if doubt != "" && len(ns.workloads) > 0 {
+		r.Unknown(ns.scope(), doubt)
 	}
+}
+
+// rangesReached are the sensitive ranges that pods may reach.
+type rangesReached struct {
+	free    []string // that nothing keeps them from
+	byRule  []string // by a rule, in words
+	unknown string
+	// resolutionOnly is set when no rule opens more than port 53.
+	resolutionOnly bool
+}
+
+func reachedRanges(g *reach.Graph, e *reach.Endpoint, names []string, ranges map[string]netip.Prefix, targets map[string][]*reach.Endpoint) rangesReached {
+	found := rangesReached{resolutionOnly: true}
+	for _, name := range names {
+		asked := ports.All()
+		a := answer(g, e, targets[name], asked)
+		switch {
+		case a.by != nil:
+			found.byRule = append(found.byRule, fmt.Sprintf("%s (%s) by %s", name, ranges[name], a.by))
+			found.resolutionOnly = found.resolutionOnly && answer(g, e, targets[name], asked.Minus(resolution())).kept
+		case a.unknown != "":
+			found.unknown = a.unknown
+		case !a.kept:
+			found.free = append(found.free, name)
+		}
+	}
+	return found
+}
+
+func rangeProblem(w *evidence.Workload, found rangesReached) check.Problem {
 	p := check.Problem{
 		Path:    w.MetaPath.Field("labels"),
-		Message: fmt.Sprintf("the pods of %s %q may reach %s", w.Kind, w.Name, listed(reached)),
+		Message: fmt.Sprintf("the pods of %s %q may reach %s", w.Kind, w.Name, listed(found.byRule)),
 	}
-	if resolutionOnly {
+	if found.resolutionOnly {
 		p.Severity, p.SeverityReason = guide.Low, "only port 53 is open, for name resolution"
 	}
-	return []check.Problem{p}
+	return p
 }

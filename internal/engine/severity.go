@@ -86,7 +86,7 @@ func (c *severityContext) why(f *report.Finding, from guide.Severity, ref *evide
 // reason says why a workload's findings rank higher, "" when they do not.
 func (c *severityContext) reason(workloads []*evidence.Workload) string {
 	for _, w := range workloads {
-		exposed := c.scan.Reach().Exposed(w)
+		exposed := c.scan.Exposures().Exposed(w)
 		if len(exposed) == 0 {
 			continue
 		}

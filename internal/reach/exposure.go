@@ -6,110 +6,321 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/json"
-
-	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/reach/cidr"
+	"github.com/gabion-k8s/gabion/internal/reach/ports"
 )
 
-// An exposure is one way in from outside, to the pods that a Service selects.
-type exposure struct {
-	selector map[string]string
-	reason   string
+// The ways in from outside, besides routes, which are called by their kind.
+const (
+	LoadBalancer = "LoadBalancer"
+	NodePort     = "NodePort"
+	ExternalIPs  = "externalIPs"
+	HostPort     = "hostPort"
+	HostNetwork  = "hostNetwork"
+)
+
+// A Way is a way in from outside the cluster to the pods of a workload. It says
+// where a connection would come out; whether policies let it in is Graph.Admit's.
+type Way struct {
+	// By is the object that opens the way: a Service, an Ingress, a route, or the
+	// workload's own with its hostPort or hostNetwork.
+	By *evidence.Ref
+	// How it does: LoadBalancer, NodePort, externalIPs, hostPort, hostNetwork, or the
+	// kind of By where that is an Ingress or a route.
+	How string
+	// Service is what an Ingress or a route sends to; nil for the other ways.
+	Service *evidence.Object[corev1.Service]
+	// Workload and its Endpoint are who is reached; nil where that is not known.
+	Workload *evidence.Workload
+	Endpoint *Endpoint
+	// Front are the ports that the outside connects to, as far as they are known, Ports
+	// those of the pods where these connections come out.
+	Front, Ports ports.Set
+	// From are the addresses that the way itself takes connections from.
+	From cidr.Set
+	// ByNode and ByBalancer are set where policies may see the address of a node, or of
+	// a load balancer in the private network, in place of the client's.
+	ByNode, ByBalancer bool
+	// ByProxy is set where the pods are connected to by a proxy; Proxies are its pods,
+	// none where they were not found among what was read.
+	ByProxy bool
+	Proxies []*Endpoint
+	// Unknown is why it is not certain that the way is open, "" when it is.
+	Unknown string
+	// entrances are what policies let in to the proxies' own pods.
+	entrances []Admission
 }
 
-// Exposed says by what the outside reaches the pods of a workload: Services,
-// Ingresses, routes, ports and the network of the node. Empty when nothing that
-// was read does; where Services or Ingresses were not seen there may be more.
-func (x *Index) Exposed(w *evidence.Workload) []string {
-	var reasons []string
-	for _, e := range x.exposures[w.Namespace] {
-		if selects(e.selector, w) && !slices.Contains(reasons, e.reason) {
-			reasons = append(reasons, e.reason)
+// Private are the addresses that networks use inside, of which no client on the
+// internet is (RFC 1918, RFC 6598, RFC 4193).
+func Private() cidr.Set {
+	return cidr.Of(
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{10}), 8),
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 16}), 12),
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168}), 16),
+		netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10),
+		netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfc}), 7),
+	)
+}
+
+// Ways are all ways in from outside, in the order in which the objects that open
+// them were read, and those of host ports and host networks last.
+func (g *Graph) Ways(snap *evidence.Snapshot) []Way {
+	pods := map[string][]*Endpoint{}
+	for _, e := range g.Endpoints() {
+		if len(e.Workloads) > 0 {
+			pods[e.Namespace] = append(pods[e.Namespace], e)
 		}
 	}
-	if w.Pod.HostNetwork {
-		return append(reasons, "hostNetwork")
+	services := servicesByName(snap)
+	proxies := findProxies(g.Endpoints())
+	var list []Way
+	for _, o := range openings(snap) {
+		way := Way{By: o.by, How: o.how, Front: o.front, From: o.from, ByNode: o.node, ByBalancer: o.balancer, Unknown: o.unknown}
+		if o.through != nil {
+			way.ByProxy, way.Proxies = true, proxies.of(o.through)
+		}
+		list = append(list, way.to(o, services[o.service], pods)...)
 	}
-	for c := range w.Containers() {
-		for _, p := range c.Ports {
-			if p.HostPort != 0 {
-				reasons = append(reasons, fmt.Sprintf("hostPort %d", p.HostPort))
+	for _, e := range g.Endpoints() {
+		for _, w := range e.Workloads {
+			list = append(list, ownWays(w, e)...)
+		}
+	}
+	g.enter(list)
+	return list
+}
+
+// enter finds how the outside gets to the proxies on the ways.
+func (g *Graph) enter(list []Way) {
+	direct := map[*Endpoint][]Way{}
+	for _, w := range list {
+		if !w.ByProxy && w.Endpoint != nil {
+			direct[w.Endpoint] = append(direct[w.Endpoint], w)
+		}
+	}
+	admissions := map[*Endpoint][]Admission{}
+	for i := range list {
+		w := &list[i]
+		var from cidr.Set
+		for _, p := range w.Proxies {
+			if _, known := admissions[p]; !known {
+				admissions[p] = []Admission{}
+				for _, own := range direct[p] {
+					admissions[p] = append(admissions[p], g.Admit(own)...)
+				}
+			}
+			w.entrances = append(w.entrances, admissions[p]...)
+			for _, own := range direct[p] {
+				from = from.Union(own.From)
+			}
+		}
+		switch {
+		case !from.Empty():
+			w.From = w.From.Intersect(from)
+		case len(w.Proxies) > 0 && w.Unknown == "":
+			w.Unknown = fmt.Sprintf("nothing that was read opens the pods of %s to the outside", w.Proxies[0].Workloads[0].Ref)
+		}
+	}
+}
+
+// to is the way to each of the workloads that an opening leads to.
+func (way Way) to(o opening, service *evidence.Object[corev1.Service], pods map[string][]*Endpoint) (list []Way) {
+	unknown := func(why string) []Way {
+		if way.Unknown == "" {
+			way.Unknown = why
+		}
+		return []Way{way}
+	}
+	switch {
+	case o.service.name == "":
+		return unknown("where it leads is not known")
+	case service == nil:
+		return unknown(fmt.Sprintf("Service %s/%s is not among what was read", o.service.namespace, o.service.name))
+	}
+	if way.By != service.Ref {
+		way.Service = service
+	}
+	if why := unselective(service); why != "" {
+		return unknown(why)
+	}
+	for _, e := range pods[service.Namespace] {
+		for _, b := range e.backends(service) {
+			one := way
+			one.Workload, one.Endpoint, one.Ports = b.Workload, e, o.port.of(service, b)
+			if one.Unknown == "" {
+				one.Unknown = b.Unknown
+			}
+			if !one.Ports.Empty() {
+				list = append(list, one)
 			}
 		}
 	}
-	return reasons
+	return list
 }
 
-// selects reports whether the selector of a Service matches the pods, with the
-// labels that the StatefulSet and Job controllers put on pods themselves.
-func selects(selector map[string]string, w *evidence.Workload) bool {
-	for key, value := range selector {
-		if have, ok := w.PodLabels[key]; ok && have == value {
-			continue
-		}
-		switch {
-		case key == appsv1.StatefulSetPodNameLabel && w.Kind == "StatefulSet" && strings.HasPrefix(value, w.Name+"-"):
-		case (key == batchv1.JobNameLabel || key == "job-name") && w.Kind == "Job" && value == w.Name:
-		default:
-			return false
+// ownWays are those that a workload opens by itself.
+func ownWays(w *evidence.Workload, e *Endpoint) (list []Way) {
+	if w.Pod.HostNetwork {
+		return []Way{{By: w.Ref, How: HostNetwork, Workload: w, Endpoint: e, Front: ports.All(), Ports: ports.All(), From: cidr.All()}}
+	}
+	for c := range w.Containers() {
+		for _, p := range c.Ports {
+			protocol, known := protocolOf(p.Protocol)
+			if p.HostPort == 0 || !known || loopback(p.HostIP) {
+				continue
+			}
+			list = append(list, Way{By: w.Ref, How: HostPort, Workload: w, Endpoint: e, From: cidr.All(),
+				Front: single(protocol, portNumber(p.HostPort)), Ports: single(protocol, portNumber(p.ContainerPort))})
 		}
 	}
-	return true
+	return list
+}
+
+func loopback(address string) bool {
+	a, err := netip.ParseAddr(address)
+	return err == nil && a.IsLoopback()
 }
 
 type objectName struct{ namespace, name string }
 
-func newExposures(snap *evidence.Snapshot) map[string][]exposure {
-	selectors := make(map[objectName]map[string]string, len(snap.Services))
-	exposures := map[string][]exposure{}
-	add := func(service objectName, reason string) {
-		// A Service without selector has its endpoints written by hand.
-		if selector := selectors[service]; len(selector) > 0 {
-			exposures[service.namespace] = append(exposures[service.namespace], exposure{selector, reason})
+func servicesByName(snap *evidence.Snapshot) map[objectName]*evidence.Object[corev1.Service] {
+	services := make(map[objectName]*evidence.Object[corev1.Service], len(snap.Services))
+	for _, s := range snap.Services {
+		services[objectName{s.Namespace, s.Name}] = s
+	}
+	return services
+}
+
+// An opening is what lets the outside in to the pods of a Service.
+type opening struct {
+	by      *evidence.Ref
+	how     string
+	service objectName
+	port    servicePort
+	front   ports.Set
+	from    cidr.Set
+	// implied is set for the node ports of a load balancer, which nobody asked for.
+	implied, node, balancer bool
+	// through is the proxy that connects to the pods, nil for none.
+	through *proxy
+	unknown string
+}
+
+// wide reports whether the opening takes connections from every address of a family.
+func (o *opening) wide() bool { return o.from.Covers(cidr.IPv4()) || o.from.Covers(cidr.IPv6()) }
+
+// A servicePort is one port of a Service, by number or by name; all with neither.
+type servicePort struct {
+	number int32
+	name   string
+}
+
+// of is the ports of a backend that the Service's port leads to.
+func (p servicePort) of(s *evidence.Object[corev1.Service], b Backend) ports.Set {
+	if p == (servicePort{}) {
+		return b.All()
+	}
+	var set ports.Set
+	for i := range s.Value.Spec.Ports {
+		own := &s.Value.Spec.Ports[i]
+		if p.number != 0 && own.Port == p.number || p.name != "" && own.Name == p.name {
+			set = set.Union(b.Ports[i])
 		}
 	}
+	return set
+}
+
+// openings are all of a snapshot's: Services first, then Ingresses, then routes.
+func openings(snap *evidence.Snapshot) (list []opening) {
 	for _, s := range snap.Services {
-		selectors[objectName{s.Namespace, s.Name}] = s.Value.Spec.Selector
-	}
-	for _, s := range snap.Services {
-		if how := External(s); how != "" {
-			add(objectName{s.Namespace, s.Name}, fmt.Sprintf("%s (%s)", s, how))
-		}
+		list = append(list, serviceOpenings(s)...)
 	}
 	for _, i := range snap.Ingresses {
-		for _, service := range backends(&i.Value.Spec) {
-			add(objectName{i.Namespace, service}, i.String())
-		}
+		list = append(list, ingressOpenings(i)...)
 	}
-	for _, c := range snap.Custom {
-		for _, service := range routed(c) {
-			add(service, c.String())
-		}
-	}
-	return exposures
+	return append(list, routeOpenings(snap)...)
 }
 
 // External says how a Service is reached from outside the cluster:
 // "LoadBalancer", "NodePort" or "externalIPs"; "" when it is not. A load balancer
 // that is internal, or open to named ranges only, is not external.
 func External(s *evidence.Object[corev1.Service]) string {
-	spec := &s.Value.Spec
-	switch {
-	case spec.Type == corev1.ServiceTypeExternalName:
-		return ""
-	case len(spec.ExternalIPs) > 0:
-		return "externalIPs"
-	case spec.Type == corev1.ServiceTypeNodePort:
-		return "NodePort"
-	case spec.Type == corev1.ServiceTypeLoadBalancer && !internalBalancer(s.Annotations) && !limited(spec.LoadBalancerSourceRanges):
-		return "LoadBalancer"
+	for _, o := range serviceOpenings(s) {
+		if o.wide() && !o.implied {
+			return o.how
+		}
 	}
 	return ""
+}
+
+func serviceOpenings(s *evidence.Object[corev1.Service]) (list []opening) {
+	spec := &s.Value.Spec
+	if spec.Type == corev1.ServiceTypeExternalName {
+		return nil
+	}
+	front, nodes := servicePorts(spec)
+	o := opening{by: s.Ref, service: objectName{s.Namespace, s.Name}, from: cidr.All(),
+		node: spec.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal}
+	add := func(how string, ports ports.Set) { o.how, o.front = how, ports; list = append(list, o) }
+	if len(spec.ExternalIPs) > 0 {
+		add(ExternalIPs, front)
+	}
+	switch spec.Type {
+	case corev1.ServiceTypeNodePort:
+		add(NodePort, nodes)
+	case corev1.ServiceTypeLoadBalancer:
+		o.from, o.balancer = balancerClients(s), true
+		limited := !o.wide()
+		add(LoadBalancer, front)
+		if limited && (spec.AllocateLoadBalancerNodePorts == nil || *spec.AllocateLoadBalancerNodePorts) {
+			o.from, o.balancer, o.implied = cidr.All(), false, true
+			add(NodePort, nodes)
+		}
+	}
+	return list
+}
+
+// servicePorts are the ports of a Service and those that it opens on nodes. A node
+// port that is not given is one of those that the API server gives by default.
+func servicePorts(spec *corev1.ServiceSpec) (front, nodes ports.Set) {
+	for i := range spec.Ports {
+		p := &spec.Ports[i]
+		protocol, known := protocolOf(p.Protocol)
+		if !known {
+			continue
+		}
+		front = front.Union(single(protocol, portNumber(p.Port)))
+		if p.NodePort == 0 {
+			nodes = nodes.Union(ports.Of(protocol, 30000, 32767))
+		} else {
+			nodes = nodes.Union(single(protocol, portNumber(p.NodePort)))
+		}
+	}
+	return front, nodes
+}
+
+// sourceRangesAnnotation is the older form of spec.loadBalancerSourceRanges.
+const sourceRangesAnnotation = "service.beta.kubernetes.io/load-balancer-source-ranges"
+
+// balancerClients are the addresses that a load balancer takes connections from. A
+// range that cannot be read limits nothing.
+func balancerClients(s *evidence.Object[corev1.Service]) cidr.Set {
+	from := cidr.All()
+	ranges := s.Value.Spec.LoadBalancerSourceRanges
+	if text := s.Annotations[sourceRangesAnnotation]; len(ranges) == 0 && strings.TrimSpace(text) != "" {
+		ranges = strings.Split(text, ",")
+	}
+	if set, err := cidr.Parse(ranges...); err == nil && len(ranges) > 0 {
+		from = set
+	}
+	if internalBalancer(s.Annotations) {
+		from = from.Intersect(Private())
+	}
+	return from
 }
 
 // internalBalancer knows the annotations by which providers are told to give a
@@ -144,127 +355,49 @@ var internalAnnotations = []struct{ key, value string }{
 	{"load-balancer.hetzner.cloud/disable-public-network", "true"},
 }
 
-// limited reports whether source ranges are given and none is every address.
-func limited(ranges []string) bool {
-	for _, text := range ranges {
-		if p, err := netip.ParsePrefix(strings.TrimSpace(text)); err != nil || p.Bits() == 0 {
-			return false
+// Exposed says by what the outside reaches the pods of a workload: Services,
+// Ingresses, routes, ports and the network of the node. Empty when nothing that
+// was read does; where Services or Ingresses were not seen there may be more.
+func (x Exposures) Exposed(w *evidence.Workload) []string {
+	var reasons []string
+	for _, e := range x[w.Namespace] {
+		if chosen, why := selects(e.selector, w); chosen && why == "" && !slices.Contains(reasons, e.reason) {
+			reasons = append(reasons, e.reason)
 		}
 	}
-	return len(ranges) > 0
+	for _, way := range ownWays(w, nil) {
+		if way.How == HostNetwork {
+			return append(reasons, HostNetwork)
+		}
+		reasons = append(reasons, fmt.Sprintf("%s %d", HostPort, way.Front.Ranges()[0].First))
+	}
+	return reasons
 }
 
-// backends are the Services that an Ingress sends to.
-func backends(spec *networkingv1.IngressSpec) (services []string) {
-	add := func(b *networkingv1.IngressBackend) {
-		if b != nil && b.Service != nil {
-			services = append(services, b.Service.Name)
-		}
-	}
-	add(spec.DefaultBackend)
-	for _, r := range spec.Rules {
-		if r.HTTP == nil {
+// An exposure is one way in from outside, to the pods that a Service selects.
+type exposure struct {
+	selector map[string]string
+	reason   string
+}
+
+// Exposures are the ways in from outside by Services and routes, by namespace.
+type Exposures map[string][]exposure
+
+// NewExposures finds what is exposed by the Services, Ingresses and routes of a
+// snapshot, without a Graph: whether policies let anybody in is not asked.
+func NewExposures(snap *evidence.Snapshot) Exposures {
+	services := servicesByName(snap)
+	exposures := Exposures{}
+	for _, o := range openings(snap) {
+		s := services[o.service]
+		if !o.wide() || o.implied || s == nil || unselective(s) != "" {
 			continue
 		}
-		for i := range r.HTTP.Paths {
-			add(&r.HTTP.Paths[i].Backend)
+		reason := o.by.String()
+		if o.by == s.Ref {
+			reason = fmt.Sprintf("%s (%s)", s, o.how)
 		}
+		exposures[s.Namespace] = append(exposures[s.Namespace], exposure{s.Value.Spec.Selector, reason})
 	}
-	return services
-}
-
-// routed are the Services that a route sends to from a gateway: a Gateway API
-// route with a Gateway as parent, an Istio VirtualService bound to more than the
-// mesh. A document that cannot be decoded routes nothing.
-func routed(c *evidence.Custom) []objectName {
-	switch c.Group() {
-	case "gateway.networking.k8s.io":
-		if strings.HasSuffix(c.Kind, "Route") {
-			return gatewayRoute(c)
-		}
-	case "networking.istio.io":
-		if c.Kind == "VirtualService" {
-			return virtualService(c)
-		}
-	}
-	return nil
-}
-
-func gatewayRoute(c *evidence.Custom) (services []objectName) {
-	var route struct {
-		Spec struct {
-			ParentRefs []struct {
-				Kind string `json:"kind"`
-			} `json:"parentRefs"`
-			Rules []struct {
-				BackendRefs []struct {
-					Kind      string `json:"kind"`
-					Namespace string `json:"namespace"`
-					Name      string `json:"name"`
-				} `json:"backendRefs"`
-			} `json:"rules"`
-		} `json:"spec"`
-	}
-	if json.UnmarshalCaseSensitivePreserveInts(c.JSON, &route) != nil {
-		return nil
-	}
-	atGateway := false
-	for _, p := range route.Spec.ParentRefs {
-		atGateway = atGateway || p.Kind == "" || p.Kind == "Gateway"
-	}
-	if !atGateway {
-		return nil
-	}
-	for _, r := range route.Spec.Rules {
-		for _, b := range r.BackendRefs {
-			if b.Kind != "" && b.Kind != "Service" {
-				continue
-			}
-			if b.Namespace == "" {
-				b.Namespace = c.Namespace
-			}
-			services = append(services, objectName{b.Namespace, b.Name})
-		}
-	}
-	return services
-}
-
-func virtualService(c *evidence.Custom) (services []objectName) {
-	type routes []struct {
-		Route []struct {
-			Destination struct {
-				Host string `json:"host"`
-			} `json:"destination"`
-		} `json:"route"`
-	}
-	var vs struct {
-		Spec struct {
-			Gateways []string `json:"gateways"`
-			HTTP     routes   `json:"http"`
-			TLS      routes   `json:"tls"`
-			TCP      routes   `json:"tcp"`
-		} `json:"spec"`
-	}
-	if json.UnmarshalCaseSensitivePreserveInts(c.JSON, &vs) != nil {
-		return nil
-	}
-	if !slices.ContainsFunc(vs.Spec.Gateways, func(g string) bool { return g != "mesh" }) {
-		return nil
-	}
-	for _, r := range slices.Concat(vs.Spec.HTTP, vs.Spec.TLS, vs.Spec.TCP) {
-		for _, to := range r.Route {
-			services = append(services, serviceOfHost(to.Destination.Host, c.Namespace))
-		}
-	}
-	return services
-}
-
-// serviceOfHost reads a host as Istio does: a short name is a Service of the
-// namespace at hand, otherwise name.namespace.svc…
-func serviceOfHost(host, namespace string) objectName {
-	name, rest, dotted := strings.Cut(host, ".")
-	if dotted {
-		namespace, _, _ = strings.Cut(rest, ".")
-	}
-	return objectName{namespace, name}
+	return exposures
 }

@@ -1,7 +1,7 @@
 package reach
 
 import (
-	"iter"
+	"slices"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/reach/cidr"
@@ -38,26 +38,147 @@ type Endpoint struct {
 
 // A Graph answers who may connect to whom. It is computed once per snapshot and
 // does not change; it is safe for concurrent use.
-type Graph struct{}
+type Graph struct {
+	enforcement netpol.Enforcement
+	// policies are those in force in the order in which they are asked, and among them
+	// what stands for those of which it is not known; inForce are the former alone.
+	policies, inForce []*netpol.Policy
+	standIn           map[*netpol.Policy]bool
+	invalid           []netpol.Invalid
+
+	universe        *universe
+	endpoints       []*Endpoint
+	everyone, hosts bitset
+	directions      [2]*direction
+	// verdicts are all that occur, closed those that allow nothing.
+	verdicts []verdict
+	closed   []bool
+}
+
+// A direction is what the policies say of all endpoints in one direction.
+type direction struct {
+	// sides are the rules of the policies, by their place.
+	sides []*side
+	// chains are the policies that are about endpoints, chainOf each endpoint's by family.
+	chains  []chain
+	chainOf [2][]int32
+	// programs are the verdicts about the peers, programOf each endpoint's by family.
+	programs  [][]run
+	programOf [2][]int32
+}
+
+// A run is neighbouring endpoints about which a program has one verdict, up to the
+// next run.
+type run struct{ from, verdict int32 }
 
 // NewGraph reads the policies of a snapshot and weighs them together.
-func NewGraph(snap *evidence.Snapshot, o Options) *Graph { return &Graph{} }
+func NewGraph(snap *evidence.Snapshot, o Options) *Graph {
+	g := &Graph{}
+	g.readPolicies(snap)
+	g.weighAll(snap, o)
+	return g
+}
 
-// Enforcement is whose rules of evaluation were taken to hold, and Policies are
-// the policies in force, of every kind, Invalid those that are not valid.
-func (g *Graph) Enforcement() netpol.Enforcement { return netpol.Kubernetes }
+// weighAll evaluates the policies for all endpoints.
+func (g *Graph) weighAll(snap *evidence.Snapshot, o Options) {
+	g.universe = newUniverse(snap, o, mentioned(g.policies))
+	for _, m := range g.universe.members {
+		g.endpoints = append(g.endpoints, m.Endpoint)
+	}
+	c := &compiler{matcher: newMatcher(g.universe, g.enforcement), universe: g.universe, named: map[netpol.NamedPort][]*caller{}}
+	g.everyone, g.hosts = c.matcher.everyone(), c.matcher.kinds[netpol.OfHost]
+	known := map[string]int32{}
+	for _, d := range []netpol.Direction{netpol.Ingress, netpol.Egress} {
+		g.directions[d] = &direction{}
+		for _, p := range g.policies {
+			g.directions[d].sides = append(g.directions[d].sides, c.compile(p, d))
+		}
+		g.chain(c.matcher, d)
+		g.runPrograms(d, known)
+	}
+	for _, v := range g.verdicts {
+		g.closed = append(g.closed, v.nothing())
+	}
+}
 
-// Policies are the policies in force, of every kind and layer.
-func (g *Graph) Policies() []*netpol.Policy { return nil }
+// Enforcement is whose rules of evaluation were taken to hold.
+func (g *Graph) Enforcement() netpol.Enforcement { return g.enforcement }
 
-// Invalid are the policies that are not in force, since they are not valid.
-func (g *Graph) Invalid() []netpol.Invalid { return nil }
+// Policies are the policies in force, of every kind and layer, in the order in which
+// they are asked.
+func (g *Graph) Policies() []*netpol.Policy { return g.inForce }
+
+// Invalid are the policies that are not in force, since they are not valid. Where
+// they were read from files, what they would have been about is not known.
+func (g *Graph) Invalid() []netpol.Invalid { return g.invalid }
 
 // Endpoints are all endpoints, pods first, in the order of namespace, kind and name.
-func (g *Graph) Endpoints() []*Endpoint { return nil }
+func (g *Graph) Endpoints() []*Endpoint { return g.endpoints }
 
-// Of returns the endpoint that a workload's pods are.
-func (g *Graph) Of(w *evidence.Workload) *Endpoint { return nil }
+// World are the endpoints outside, in parts that no policy cuts: the metadata
+// addresses, the ranges with a name, and all addresses. They overlap: an address of a
+// range is also one of all.
+func (g *Graph) World() []*Endpoint { return g.kind(netpol.OfWorld, "") }
+
+// Metadata are where clouds tell machines about themselves.
+func (g *Graph) Metadata() []*Endpoint { return g.kind(netpol.OfWorld, metadata) }
+
+// Named are the parts of a range that the user named.
+func (g *Graph) Named(name string) []*Endpoint { return g.kind(netpol.OfWorld, name) }
+
+// APIServer is the API server.
+func (g *Graph) APIServer() *Endpoint { return g.kind(netpol.OfAPIServer, "")[0] }
+
+// Nodes are the nodes, without the pods in their network. Where none were read one
+// endpoint stands for all.
+func (g *Graph) Nodes() []*Endpoint {
+	return slices.DeleteFunc(g.kind(netpol.OfHost, ""), func(e *Endpoint) bool { return len(e.Workloads) > 0 })
+}
+
+// kind are the endpoints of a kind, with a name or with any.
+func (g *Graph) kind(k netpol.Kind, name string) (list []*Endpoint) {
+	for _, e := range g.endpoints {
+		if e.Kind == k && (name == "" || e.Name == name) {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// Unread is a pod of which only the namespace is known; "" is a pod of some namespace
+// that is not among what was read. It is not in Endpoints and Connections.
+func (g *Graph) Unread(namespace string) *Endpoint {
+	return &Endpoint{ID: unread, Kind: netpol.OfPod, Namespace: namespace, Addresses: g.universe.addresses.pods}
+}
+
+// At is whoever has one of some addresses outside. It is not in Endpoints and Connections.
+func (g *Graph) At(addresses cidr.Set) *Endpoint {
+	return &Endpoint{ID: unread, Kind: netpol.OfWorld, Addresses: addresses}
+}
+
+// unread is the ID of endpoints that are not in Endpoints.
+const unread = -1
+
+// member is an endpoint with all that policies can ask of it.
+func (g *Graph) member(e *Endpoint) *member {
+	switch {
+	case e.ID != unread:
+		return g.universe.members[e.ID]
+	case e.Kind == netpol.OfWorld:
+		return &member{Endpoint: e, has: possessed(e.Addresses)}
+	}
+	return g.universe.unread(e)
+}
+
+// Means reports whether an expression means an endpoint, surely or perhaps.
+func (g *Graph) Means(x netpol.Expr, e *Endpoint) (yes, maybe bool) {
+	t, _ := g.meansIn(x, g.member(e))
+	return t == isSo, t == mayBe
+}
+
+// Of returns the endpoint that a workload's pods are: of one that does not run as it
+// is written, what runs instead. Nil for a workload of another snapshot.
+func (g *Graph) Of(w *evidence.Workload) *Endpoint { return g.universe.of[w] }
 
 // A Connection is what one endpoint may open to another.
 type Connection struct {
@@ -69,14 +190,6 @@ type Connection struct {
 	Limited bool
 }
 
-// Between says what src may open to dst: the egress rules of src and the ingress
-// rules of dst, in every layer.
-func (g *Graph) Between(src, dst *Endpoint) Connection { return Connection{Src: src, Dst: dst} }
-
-// Connections yields every pair of endpoints with something allowed or unknown, by
-// source and destination. Pairs of two endpoints outside the cluster are left out.
-func (g *Graph) Connections() iter.Seq[Connection] { return func(func(Connection) bool) {} }
-
 // A Coverage is what the policies make of an endpoint's pods in one direction.
 type Coverage struct {
 	// Isolated is set when a policy isolates the pods: what nothing allows is denied.
@@ -84,18 +197,21 @@ type Coverage struct {
 	// By are the policies that are about the pods in this direction, in the order in
 	// which they are asked.
 	By []*netpol.Policy
-	// Unknown is why the answer is not certain, "" when it is.
+	// Unknown is why the answer is not certain, "" when it is. Isolated is set only
+	// where it is certain; other policies may then all the same not be.
 	Unknown string
+	// Bare is set of a pod that was not read, where policies are about some pods of its
+	// namespace and not about others.
+	Bare bool
 }
-
-// Coverage says which policies are about an endpoint, and whether they isolate it.
-func (g *Graph) Coverage(e *Endpoint, d netpol.Direction) Coverage { return Coverage{} }
 
 // An Explanation is how one question was decided.
 type Explanation struct {
 	Src, Dst *Endpoint
 	// Allowed, Denied and Unknown are what became of the ports that were asked for.
 	Allowed, Denied, Unknown ports.Set
+	// Limited are those of Allowed that are open for certain requests only.
+	Limited ports.Set
 	// Steps are in the order of evaluation: egress, then ingress, each by layer and tier.
 	Steps []Step
 }
@@ -115,10 +231,8 @@ type Step struct {
 	Unknown string
 	// Limits is what an allowed connection is restricted to, "" for nothing.
 	Limits string
-}
-
-// Explain says for each of the asked ports how it is decided between two
-// endpoints, and by which rule.
-func (g *Graph) Explain(src, dst *Endpoint, asked ports.Set) Explanation {
-	return Explanation{Src: src, Dst: dst}
+	// Why says what decides where no policy does, "" otherwise.
+	Why string
+	// Family is IPv4 or IPv6 where connections of the two are not decided alike.
+	Family string
 }

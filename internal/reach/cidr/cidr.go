@@ -4,7 +4,6 @@ package cidr
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/reach/interval"
@@ -183,59 +182,8 @@ func (s Set) Key() string {
 	return b.String()
 }
 
-// Atoms cuts all addresses along the edges of sets: each atom lies wholly in or
-// wholly out of every one of them, and no two atoms are in the same of them. In
-// the order of their lowest addresses; families are not mixed.
-func Atoms(sets []Set) []Set {
-	pieces := cut(sets)
-	members := make([]string, len(pieces))
-	for i, p := range pieces {
-		var b strings.Builder
-		b.WriteByte(byte(p.Lo.BitLen()))
-		for _, s := range sets {
-			if s.addresses.Contains(p.Lo) {
-				b.WriteByte('1')
-			} else {
-				b.WriteByte('0')
-			}
-		}
-		members[i] = b.String()
-	}
-	byMembers := map[string][]interval.Span[netip.Addr]{}
-	var order []string
-	for i, m := range members {
-		if byMembers[m] == nil {
-			order = append(order, m)
-		}
-		byMembers[m] = append(byMembers[m], pieces[i])
-	}
-	atoms := make([]Set, len(order))
-	for i, m := range order {
-		atoms[i] = Set{interval.Of(byMembers[m]...)}
-	}
-	return atoms
-}
+// A Span is neighbouring addresses of one family, both ends included.
+type Span = interval.Span[netip.Addr]
 
-// cut returns the runs between the edges of the sets, over all addresses.
-func cut(sets []Set) []interval.Span[netip.Addr] {
-	edges := []netip.Addr{IPv4().Any(), IPv6().Any()}
-	for _, s := range sets {
-		for _, span := range s.addresses.Spans() {
-			edges = append(edges, span.Lo)
-			if next := span.Hi.Next(); next.IsValid() {
-				edges = append(edges, next)
-			}
-		}
-	}
-	slices.SortFunc(edges, netip.Addr.Compare)
-	edges = slices.Compact(edges)
-	pieces := make([]interval.Span[netip.Addr], len(edges))
-	for i, lo := range edges {
-		end := last(netip.PrefixFrom(lo, 0).Masked())
-		if i+1 < len(edges) && edges[i+1].BitLen() == lo.BitLen() {
-			end = edges[i+1].Prev()
-		}
-		pieces[i] = interval.Span[netip.Addr]{Lo: lo, Hi: end}
-	}
-	return pieces
-}
+// Spans are the runs of the set in order, IPv4 first. They must not be changed.
+func (s Set) Spans() []Span { return s.addresses.Spans() }

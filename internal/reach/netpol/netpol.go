@@ -9,6 +9,8 @@
 package netpol
 
 import (
+	"slices"
+
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/reach/cidr"
 	"github.com/gabion-k8s/gabion/internal/reach/ports"
@@ -84,6 +86,10 @@ type Tier struct {
 	// DenyFirst is set where every deny rule of the tier is asked before any allow
 	// rule, whatever the order of policies.
 	DenyFirst bool
+	// Unordered is set where nobody knows in which order policies of equal Order are
+	// asked: each of them is then asked by itself, and of what two of them decide
+	// differently it is not known.
+	Unordered bool
 }
 
 // Orders of the tiers that Kubernetes itself defines. They are Calico's numbers,
@@ -167,6 +173,32 @@ type Rule struct {
 	Index int
 }
 
+// Open reports whether the rule allows everyone to connect to every TCP port, or to
+// everywhere, without limits: no condition on the peers, or blocks that hold all
+// addresses of a family.
+func (r *Rule) Open() bool {
+	return r.Action == Allow && r.Unknown == "" && r.Limits == "" && r.Ports.Set.Covers(ports.Every(ports.TCP)) && open(r.Peers)
+}
+
+// open reports whether an expression means everyone, or all addresses of a family.
+func open(x Expr) bool {
+	switch x := x.(type) {
+	case Every:
+		return !slices.ContainsFunc(x, func(part Expr) bool { return !open(part) })
+	case Some:
+		var addresses cidr.Set
+		for _, part := range x {
+			if a, ok := part.(Address); ok {
+				addresses = addresses.Union(a.In)
+			}
+		}
+		return open(Address{addresses}) || slices.ContainsFunc(x, open)
+	case Address:
+		return x.In.Covers(cidr.IPv4()) || x.In.Covers(cidr.IPv6())
+	}
+	return false
+}
+
 // Ports are the ports that a rule matches. A named port is what the pod at the
 // accepting end calls so; an end that is no pod has no named ports.
 type Ports struct {
@@ -211,11 +243,15 @@ type (
 		Op     Op
 		Values []string
 	}
-	// Named means pods by the name of their namespace or ServiceAccount.
+	// Named means pods by the name of their namespace or ServiceAccount, and endpoints
+	// of the kind OfHost by the name of their node.
 	Named struct {
 		Of   Owner
 		Name string
 	}
+	// Pods means the pods of workloads, for what labels do not say: whether they have a
+	// sidecar.
+	Pods struct{ Of []*evidence.Workload }
 	// Address means endpoints by their address. Of an endpoint that may have one of
 	// several addresses it is not known, unless all or none of them are in the set.
 	Address struct{ In cidr.Set }
@@ -232,6 +268,7 @@ func (Not) expr()     {}
 func (Is) expr()      {}
 func (Label) expr()   {}
 func (Named) expr()   {}
+func (Pods) expr()    {}
 func (Address) expr() {}
 func (Unknown) expr() {}
 

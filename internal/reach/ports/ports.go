@@ -49,22 +49,19 @@ func (p Protocol) String() string {
 func (p Protocol) HasPorts() bool { return p <= SCTP }
 
 // A point is a protocol and one of its ports, all on one line. A protocol without
-// ports is a single point. Port 0 is none.
+// ports is a single point. Port 0 is none: it parts the protocols on the line.
 type point uint32
 
 func at(p Protocol, port uint16) point {
 	if !p.HasPorts() {
-		return point(p) << 16
+		port = 1
 	}
 	return point(p)<<16 | point(port)
 }
 
 func (p point) Compare(o point) int { return cmp.Compare(p, o) }
-
-// Next skips what is no port, so that the ranges of neighbouring protocols never
-// touch.
-func (p point) Next() point { return p + 1 }
-func (p point) Prev() point { return p - 1 }
+func (p point) Next() point         { return p + 1 }
+func (p point) Prev() point         { return p - 1 }
 
 func (p point) protocol() Protocol { return Protocol(p >> 16) }
 
@@ -152,7 +149,10 @@ func (s Set) Ranges() []Range {
 	spans := s.points.Spans()
 	list := make([]Range, len(spans))
 	for i, span := range spans {
-		list[i] = Range{span.Lo.protocol(), uint16(span.Lo), uint16(span.Hi)}
+		list[i].Protocol = span.Lo.protocol()
+		if list[i].Protocol.HasPorts() {
+			list[i].First, list[i].Last = uint16(span.Lo), uint16(span.Hi)
+		}
 	}
 	return list
 }
