@@ -1,13 +1,19 @@
 # make test is the whole check: what CI runs, on a fresh machine.
 
-.PHONY: test unit cluster netns browser bench docs build dist
+.PHONY: test unit oracles cluster netns browser bench docs build dist
 
-test: unit netns cluster browser
+test: unit oracles netns cluster browser
 
 # The plain tests, with the race detector off to stay under two minutes.
 unit:
 	go vet ./...
 	go test ./...
+
+# What policies mean, against the engines of those who made them. Modules of their own:
+# nothing that these need is a dependency of the program.
+oracles:
+	cd test/netpol && go vet ./... && go test -count=1 ./...
+	cd test/cilium && go vet ./... && go test -count=1 ./...
 
 # Everything that is promised of a live cluster, against a real control plane. Its
 # components are built once, outside the checkout, which takes minutes.

@@ -22,6 +22,8 @@ func networkSeparation() []*check.Check {
 		LoadBalancerTLS,
 		ExternalService,
 		IPBlock,
+		EtcdOpenToPods,
+		ControlPlaneOpenToPods,
 		LimitRange,
 		SeveralLimitRanges,
 		ResourceQuota,
