@@ -80,6 +80,9 @@ func (n *netNode) judgeOthers(f *packetFilter, ours func(string, uint16) bool) {
 		n.cannot("which other ports are listened on: %s", why)
 		return
 	}
+	if seen, why := n.Saw(evidence.TheDatagrams); !seen {
+		n.cannot("%s", why)
+	}
 	for _, p := range n.listened(ours) {
 		f.judgeOther(p)
 	}

@@ -22,7 +22,9 @@ rules the cluster. Without TLS anybody on the way reads along.
 Looked at are the flags in force: ` + "`--cert-file`" + ` and ` + "`--key-file`" + ` must be set, ` + "`--auto-tls`" + ` must
 not be true (etcd then signs for itself, and no client can tell it from another), and no
 address of ` + "`--listen-client-urls`" + ` or ` + "`--listen-client-http-urls`" + ` may begin with http://. Without
-the first of these flags etcd listens at http://localhost:2379.
+the first of these flags etcd listens at http://localhost:2379. Addresses of
+` + "`--listen-metrics-urls`" + ` that begin with http:// are for the node itself: at any other whoever
+reaches the port reads its metrics, which is low, since they hold neither keys nor values.
 
     - --cert-file=/etc/kubernetes/pki/etcd/server.crt
     - --key-file=/etc/kubernetes/pki/etcd/server.key
@@ -35,6 +37,23 @@ func etcdClientTLS(n *node, c *evidence.Component) {
 	n.pair(c, "cert-file", "key-file", "auto-tls", "clients")
 	n.plain(c, "listen-client-urls", "http://localhost:2379", "clients")
 	n.plain(c, "listen-client-http-urls", "", "clients")
+	n.plainMetrics(c)
+}
+
+// plainMetrics judges the addresses at which etcd serves its metrics and its health.
+func (n *node) plainMetrics(c *evidence.Component) {
+	const flag = "listen-metrics-urls"
+	list, at, known := n.flag(c, flag, "")
+	if !known {
+		return
+	}
+	for _, one := range plainURLs(list) {
+		if !onlyLoopback(one) {
+			p := n.say(at, flagPath(c, flag), list, "etcd gives its metrics without TLS to whoever reaches %s", one)
+			p.Severity, p.SeverityReason = guide.Low, "metrics hold neither keys nor values"
+			p.Remedy = "set --listen-metrics-urls to http://127.0.0.1:2381"
+		}
+	}
 }
 
 // plain judges the addresses of a flag at which etcd talks without TLS.

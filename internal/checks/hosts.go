@@ -194,8 +194,8 @@ func (n *node) flag(c *evidence.Component, name, byDefault string) (value string
 	if f, given := c.Flag(name); given {
 		return f.Value, f.Place, true
 	}
-	if c.Unread != "" {
-		n.cannot("%s: whether %s is set is not known: %s", c.Name, name, c.Unread)
+	if why := c.Doubt(name); why != "" {
+		n.cannot("%s: whether %s is set is not known: %s", c.Name, name, why)
 		return "", c.Place, false
 	}
 	return byDefault, c.Place, true

@@ -37,6 +37,8 @@ func TestInapplicable(t *testing.T) {
 		{checks.EncryptionProvider, nil, noConfig},
 		{checks.EncryptionKeyService, nil, noConfig},
 		{checks.SecretsRewritten, nil, noConfig},
+		{checks.LogTransport, nil, "nothing on it sends logs away (SYS-01)"},
+		{checks.LogBuffer, nil, "nothing on it sends logs away (SYS-01)"},
 		{checks.LogSpace, nil, "neither an audit log nor a journal is kept on it"},
 	} {
 		c := &evidence.Component{Name: evidence.APIServer, Way: evidence.FromProcess}

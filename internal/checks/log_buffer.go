@@ -47,7 +47,7 @@ func logBuffer(n *node) {
 	any = webhookBeside(n) || any
 	any = n.agentSettings("buffers logs on disk") || any
 	if !any {
-		n.cannot("nothing was seen on it that sends logs away")
+		n.nothingSent()
 	}
 }
 

@@ -117,6 +117,17 @@ func (n *node) unsent() string {
 	return ""
 }
 
+// nothingSent says of a node on which nothing was seen to send logs away that how they are
+// sent is no question, where all was looked at.
+func (n *node) nothingSent() {
+	c := n.Component(evidence.APIServer)
+	if n.unsent() != "" || c != nil && c.Doubt(auditWebhookFlag) != "" {
+		n.cannot("nothing was seen on it that sends logs away")
+		return
+	}
+	n.inapplicable("nothing on it sends logs away (SYS-01)")
+}
+
 // isAgent reports whether a daemon is a log agent, one that reads the logs of containers.
 func isAgent(d evidence.LogDaemon) bool {
 	return d.Running && !syslogDaemons[d.Name] && d.Name != auditDaemon && !strings.Contains(d.Name, "journal")

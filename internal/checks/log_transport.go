@@ -45,7 +45,7 @@ func logTransport(n *node) {
 	}
 	any = n.agentSettings("sends logs over TLS") || any
 	if !any {
-		n.cannot("nothing was seen on it that sends logs away")
+		n.nothingSent()
 	}
 }
 

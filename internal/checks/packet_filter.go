@@ -78,7 +78,9 @@ func (f *packetFilter) answers(protocol string, port uint16) []firewall.Answer {
 	if protocol == "udp" {
 		p.Protocol = firewall.UDP
 	}
-	if seen, _ := f.Saw(evidence.TheSockets); !seen {
+	seen, _ := f.Saw(evidence.TheSockets)
+	datagrams, _ := f.Saw(evidence.TheDatagrams)
+	if !seen || protocol == "udp" && !datagrams {
 		return f.ask(p, true, true)
 	}
 	var list []firewall.Answer

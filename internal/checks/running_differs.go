@@ -35,7 +35,9 @@ judge what runs.
 
 func runningDiffers(n *node) {
 	compared := false
-	n.sees(evidence.TheProcesses)
+	if all, why := n.Saw(evidence.TheProcesses); !all && !n.allRun() {
+		n.cannot("%s", why)
+	}
 	for _, c := range n.Components {
 		n.onlyOne(c)
 		for _, other := range c.Others {
@@ -53,6 +55,13 @@ func runningDiffers(n *node) {
 	if !compared {
 		n.leaveOut()
 	}
+}
+
+// allRun reports whether the process of every component was seen.
+func (n *node) allRun() bool {
+	return len(n.Components) > 0 && !slices.ContainsFunc(n.Components, func(c *evidence.Component) bool {
+		return c.Way != evidence.FromProcess || c.Unread != ""
+	})
 }
 
 func (n *node) differences(c, other *evidence.Component) {

@@ -7,6 +7,7 @@ import "github.com/gabion-k8s/gabion/internal/check"
 func nodeNetwork() []*check.Check {
 	return []*check.Check{
 		CNIPlugin,
+		SharedNetwork,
 		APIServerReach,
 		ControlPlanePortListening,
 		ControlPlanePortReached,

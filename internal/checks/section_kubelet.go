@@ -22,5 +22,6 @@ func kubelets() []*check.Check {
 		UnsupportedNodeRelease,
 		UnsupportedNodeRuntime,
 		UnsupportedSystem,
+		UnsupportedComponent,
 	}
 }

@@ -65,6 +65,7 @@ func tokenLifetime(n *node, c *evidence.Component) {
 	p := n.say(at, flagPath(c, "service-account-max-token-expiration"), value, "%s issues tokens for as long as they are asked for", c.Name)
 	if life > 0 {
 		p.Message = c.Name + " issues tokens for up to " + value
+		p.Path = flagPath(c, "service-account-max-token-expiration.duration") // another fault than that it is not set
 	}
 	p.Severity, p.SeverityReason = guide.Low, "it takes the right to create tokens"
 	p.Remedy = "set --service-account-max-token-expiration to what programs outside the cluster need, such as 24h"

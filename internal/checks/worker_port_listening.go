@@ -37,6 +37,7 @@ func workerPortListening(n *netNode) {
 	if !n.sees(evidence.TheSockets) {
 		return
 	}
+	n.sees(evidence.TheDatagrams)
 	for _, p := range n.listened(n.expectedOfWorker) {
 		n.say(evidence.Position{}, evidence.NewPath("listening", p.protocol, strconv.Itoa(int(p.number))), places(p.sockets),
 			"%s listens on port %s (%s), which is none of the guide's table of a worker", p.by(), p, places(p.sockets))

@@ -41,12 +41,13 @@ var nodes embed.FS
 //	# want PATH "regexp"             a problem in that file, "-" for none
 //	# unknown "regexp"
 //	# also: id, id                   other checks that find fault too
+//	# beside: kubeadm-worker         a base that is another node of the cluster
 //
 // In a file a line that ends in # want "regexp" expects a problem at that line. A
 // file whose name ends in / is an empty folder. The text {{base64 PATH}} or {{text
 // PATH}} stands for a certificate or key, {{public PATH}} for what belongs to a key; a
 // line of proc/PID/cmdline for an argument. What is below the folder "-" is not on
-// the node.
+// the node; below "-/beside/" are files of the node beside it.
 //
 // For what a certificate may have see certificate; its file has the mode 0644. A
 // certificate of the base gets only those attributes anew that are named.
@@ -59,6 +60,8 @@ type Node struct {
 	Also []string
 	// Faults are the paths that make the difference from the base.
 	Faults []string
+	// Beside is the other node of the cluster, nil for none.
+	Beside *Node
 
 	src          string
 	sections     map[string]string // text of the example's own files
@@ -198,7 +201,7 @@ func (n *Node) apply(line string) error {
 		return nil
 	}
 	words := strings.Fields(m[2])
-	wants := map[string]int{"remove": 1, "mode": 3, "link": 2, "copy": 2}[m[1]]
+	wants := map[string]int{"remove": 1, "mode": 3, "link": 2, "copy": 2, "beside": 1}[m[1]]
 	if wants != 0 && len(words) != wants {
 		return fmt.Errorf("wants %d words", wants)
 	}
@@ -235,6 +238,17 @@ func (n *Node) apply(line string) error {
 	case "certificate":
 		n.Faults = append(n.Faults, words[0])
 		return n.certify(words)
+	case "beside":
+		b, err := base(words[0])
+		if err != nil {
+			return err
+		}
+		for name, text := range n.files {
+			if own, ok := strings.CutPrefix(name, "-/beside/"); ok {
+				b.files[own] = text
+			}
+		}
+		n.Beside = b
 	case "also":
 		for _, id := range strings.Split(m[2], ",") {
 			n.Also = append(n.Also, strings.TrimSpace(id))

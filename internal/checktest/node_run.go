@@ -22,6 +22,11 @@ func (n *Node) Scan(t *testing.T) *check.Scan {
 func (n *Node) ScanTree(t *testing.T, files *tree.Tree) *check.Scan {
 	t.Helper()
 	snap := Host(t, files)
+	if n.Beside != nil {
+		for _, h := range Host(t, n.Beside.Tree(t)).Hosts {
+			snap.AddHost(h, snap.Sources[0])
+		}
+	}
 	snap.Probes = probes(t, n.File, n.src)
 	return check.NewScan(snap, settings(t, n.File, n.src))
 }

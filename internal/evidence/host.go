@@ -35,6 +35,8 @@ type Host struct {
 	Keys         []*PrivateKey    `json:"keys,omitempty"`
 	Kubeconfigs  []*Kubeconfig    `json:"kubeconfigs,omitempty"`
 	Sockets      []Socket         `json:"sockets,omitempty"`
+	// Networks are those that the node has addresses in.
+	Networks []Network `json:"networks,omitempty"`
 	// Firewall are the rules of the packet filter, as the programs print them.
 	Firewall []FirewallRules `json:"firewall,omitempty"`
 	// Etcd is how Secrets are stored in etcd's data, nil where that was not read.
@@ -94,6 +96,8 @@ const (
 	TheFiles     Aspect = "files"     // files at all, with their modes and owners
 	TheProcesses Aspect = "processes" // what runs
 	TheSockets   Aspect = "sockets"   // what listens
+	TheDatagrams Aspect = "datagrams" // what listens by UDP, where what listens by TCP is known
+	TheNetworks  Aspect = "networks"  // which networks it is on
 	TheFirewall  Aspect = "firewall"  // the packet filter's rules
 	ThePackages  Aspect = "packages"  // installed packages
 	TheKernel    Aspect = "kernel"    // sysctls, SELinux, AppArmor
@@ -103,7 +107,7 @@ const (
 
 // Aspects returns every aspect.
 func Aspects() []Aspect {
-	return []Aspect{TheFiles, TheProcesses, TheSockets, TheFirewall, ThePackages, TheKernel, TheLogging, TheDisks}
+	return []Aspect{TheFiles, TheProcesses, TheSockets, TheDatagrams, TheNetworks, TheFirewall, ThePackages, TheKernel, TheLogging, TheDisks}
 }
 
 // Has reports whether the node has a role.
@@ -177,6 +181,9 @@ type Component struct {
 	// Unread says why not everything that it is set up with is known: what is not
 	// among the flags and options may then be set all the same. "" when all is known.
 	Unread string `json:"unread,omitempty"`
+	// UnreadIn are the flags that Unread is about, where it is about no other: they are
+	// given, and their values are not known.
+	UnreadIn []string `json:"unreadIn,omitempty"`
 }
 
 // A Flag is one flag as it was given: --anonymous-auth=false. A flag without a value
@@ -196,6 +203,15 @@ func (c *Component) Flag(name string) (Flag, bool) {
 		}
 	}
 	return Flag{}, false
+}
+
+// Doubt is why it is not known whether a flag is set that is not among the flags, ""
+// when it is known.
+func (c *Component) Doubt(flag string) string {
+	if len(c.UnreadIn) > 0 && !slices.Contains(c.UnreadIn, flag) {
+		return ""
+	}
+	return c.Unread
 }
 
 // HostPath is where a path that the component uses is on the node: for one in a pod
@@ -381,6 +397,15 @@ type Socket struct {
 	Address  netip.AddrPort `json:"address"`
 	// Process is the program that listens, "" when not known.
 	Process string `json:"process,omitempty"`
+}
+
+// A Network is one that a node has an address in.
+type Network struct {
+	// Interface is its name, or that of the file that sets it up; "" when not known.
+	Interface string `json:"interface,omitempty"`
+	// Prefix is the node's address with the length of the network's: 10.0.0.11/24.
+	Prefix netip.Prefix `json:"prefix"`
+	Place  Position     `json:"place"`
 }
 
 // FirewallRules are the rules of a packet filter as its program prints them.

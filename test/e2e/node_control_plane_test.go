@@ -290,7 +290,7 @@ func TestNodeOwnControlPlane(t *testing.T) {
 
 	// What flags do not tell, and what takes objects of the cluster besides.
 	filesOnly := []string{"certificate-names", "encryption-key-service", "pod-security-admission", "secrets-rewritten"}
-	apiOnly := []string{"image-policy-webhook"}
+	apiOnly := []string{"image-policy-webhook", "shared-network"} // a taint is of the Node
 
 	byFiles, byAPI := scan(t, node...), scan(t, live...)
 	files, api := ofNode(t, byFiles), ofNode(t, byAPI)

@@ -153,13 +153,13 @@ var kubeadmMutations = []mutation{
 	{"tokens for an hour", withFlag(apiServerPod, "kube-apiserver", "--service-account-max-token-expiration=1h"), nil, []string{"token-lifetime kube-apiserver.service-account-max-token-expiration"}},
 	{"tokens as asked for", withFlag(apiServerPod, "kube-apiserver", "--service-account-extend-token-expiration=false"), nil, []string{"token-lifetime kube-apiserver.service-account-extend-token-expiration"}},
 	{"kubelets verified", withFlag(apiServerPod, "kube-apiserver", "--kubelet-certificate-authority=/etc/kubernetes/pki/ca.crt"), nil, []string{"api-server-certificates kube-apiserver.kubelet-certificate-authority"}},
-	{"old API server", replace(apiServerPod, "kube-apiserver:v1.36", "kube-apiserver:v1.33"), []string{"unsupported-node-release kube-apiserver.version"}, nil},
+	{"old API server", replace(apiServerPod, "kube-apiserver:v1.36", "kube-apiserver:v1.33"), []string{"unsupported-component kube-apiserver.version", "unsupported-node-release kube-apiserver.version"}, nil},
 
 	{"manager's TLS 1.0", withFlag(managerPod, "kube-controller-manager", "--tls-min-version=VersionTLS10"), []string{"tls-version kube-controller-manager.tls-min-version"}, nil},
 	{"manager's weak cipher", withFlag(managerPod, "kube-controller-manager", "--tls-cipher-suites=TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA"), []string{"tls-cipher-suites kube-controller-manager.tls-cipher-suites.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA"}, nil},
 	{"scheduler for all addresses", replace(schedulerPod, "    - --bind-address=127.0.0.1\n", ""), []string{"control-plane-bind-address kube-scheduler.bind-address"}, nil},
 	{"scheduler's TLS 1.1", withFlag(schedulerPod, "kube-scheduler", "--tls-min-version=VersionTLS11"), []string{"tls-version kube-scheduler.tls-min-version"}, nil},
-	{"old scheduler", replace(schedulerPod, "kube-scheduler:v1.36", "kube-scheduler:v1.32"), []string{"unsupported-node-release kube-scheduler.version"}, nil},
+	{"old scheduler", replace(schedulerPod, "kube-scheduler:v1.36", "kube-scheduler:v1.32"), []string{"unsupported-component kube-scheduler.version", "unsupported-node-release kube-scheduler.version"}, nil},
 
 	{"etcd asks nobody who it is", replace(etcdPod, "    - --client-cert-auth=true\n", ""), []string{"etcd-client-auth etcd.client-cert-auth"}, nil},
 	{"etcd's clients in plain text", replace(etcdPod, "listen-client-urls=https://127.0.0.1:2379,https://", "listen-client-urls=https://127.0.0.1:2379,http://"), []string{"etcd-client-tls etcd.listen-client-urls"}, nil},
@@ -383,8 +383,8 @@ var hardenedMutations = []mutation{
 
 	{"containerd without AppArmor", replace("etc/containerd/config.toml", "version = 3\n", "version = 3\n\n[plugins.'io.containerd.cri.v1.runtime']\n  disable_apparmor = true\n"), []string{`node-apparmor containerd["plugins.\"io.containerd.cri.v1.runtime\".disable_apparmor"]`}, nil},
 	{"AppArmor that complains", replace("sys/kernel/security/apparmor/profiles", "cri-containerd.apparmor.d (enforce)", "cri-containerd.apparmor.d (complain)"), []string{`node-apparmor system.apparmor["cri-containerd.apparmor.d"]`}, nil},
-	{"old containerd", replace("var/lib/dpkg/status", "Version: 2.3.1-1", "Version: 1.6.20-1"), []string{"runtime-user-namespaces containerd.version", "unsupported-node-runtime containerd.version"}, nil},
-	{"old system", replace("etc/os-release", "24.04\"\n", "18.04\"\n"), []string{"unsupported-system system.os"}, nil},
+	{"old containerd", replace("var/lib/dpkg/status", "Version: 2.3.1-1", "Version: 1.6.20-1"), []string{"runtime-user-namespaces containerd.version", "unsupported-component containerd.version", "unsupported-node-runtime containerd.version"}, nil},
+	{"old system", replace("etc/os-release", "24.04\"\n", "18.04\"\n"), []string{"unsupported-component system.os", "unsupported-system system.os"}, nil},
 	{"no user namespaces of the kernel", replace("proc/sys/user/max_user_namespaces", "65536", "0"), []string{`runtime-user-namespaces sysctl["user.max_user_namespaces"]`}, nil},
 	{"another network plugin", replace("etc/cni/net.d/05-cilium.conflist", "cilium-cni", "flannel"), []string{"cni-plugin cni.type"}, nil},
 	{"network plugin for all to write", chmod("etc/cni/net.d/05-cilium.conflist", 0o666), []string{`node-file-permissions files["/etc/cni/net.d/05-cilium.conflist"].mode`}, nil},

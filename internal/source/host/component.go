@@ -24,7 +24,13 @@ type candidate struct {
 	contained certainty
 	pid       int
 	standing  standing
+	// cut is why the end of a process's arguments may be missing, or all of them, "" when
+	// they are whole.
+	cut string
 }
+
+// hiddenVariables is why not all is known of what etcd is set up with.
+const hiddenVariables = "the variables of the process may not be read"
 
 // A standing is how far a process is to be believed that it is the component whose name
 // it bears: a name may be given to any program.
@@ -54,6 +60,14 @@ func standingOf(p *process.Process, component string) standing {
 	return impostor
 }
 
+// where is a place in words: /gabion/ps.txt:12.
+func where(at evidence.Position) string {
+	if at.Line == 0 {
+		return at.File
+	}
+	return fmt.Sprintf("%s:%d", at.File, at.Line)
+}
+
 // A certainty is an answer that may not be known.
 type certainty int
 
@@ -74,7 +88,7 @@ func runsComponent(p *process.Process) bool {
 func processCommand(p *process.Process) (command, bool) {
 	words := make([]word, 0, min(len(p.Args), maxWords))
 	for _, a := range p.Args[:min(len(p.Args), maxWords)] {
-		words = append(words, word{text: a, at: evidence.Position{File: p.Cmdline()}})
+		words = append(words, word{text: a, at: p.Cmdline()})
 	}
 	name := p.Program()
 	if len(words) == 1 && wholes[name] != nil { // it has put its name and that of what it does in place of its arguments
@@ -94,7 +108,7 @@ func processCommand(p *process.Process) (command, bool) {
 		// The kernel cuts names.
 		for _, name := range programs {
 			if p.Comm == name[:min(len(name), 15)] {
-				return command{component: name, unread: p.Cmdline() + ": " + p.Hidden}, true
+				return command{component: name, unread: where(p.Cmdline()) + ": " + p.Hidden}, true
 			}
 		}
 		return command{}, false
@@ -127,6 +141,8 @@ func (r *reader) components(table *process.Table) {
 	folder := r.layout.manifests
 	if kubelet != nil {
 		r.configure(kubelet)
+	}
+	if kubelet = r.tell(kubelet); kubelet != nil {
 		folder = r.manifestFolder(kubelet.Component, folder)
 	}
 	all = append(all, r.staticPods(folder)...)
@@ -158,9 +174,10 @@ func (r *reader) tellImpostors() {
 		}
 		p := r.impostors[name]
 		why := fmt.Sprintf("it calls itself %s, but is %s, run by the user %d", name, p.Exe, p.UID)
-		r.gap(p.Cmdline(), why)
+		at := where(p.Cmdline())
+		r.gap(at, why)
 		if r.host.Unseen[evidence.TheProcesses] == "" {
-			r.host.Unseen[evidence.TheProcesses] = p.Cmdline() + ": " + why
+			r.host.Unseen[evidence.TheProcesses] = at + ": " + why
 		}
 	}
 }
@@ -182,22 +199,31 @@ func (r *reader) processes(table *process.Table) (list []*candidate) {
 		if !ok || ordinaryPod.MatchString(p.Cgroup) && cmd.component != evidence.KubeProxy && cmd.component != evidence.CloudControllerManager {
 			continue
 		}
+		if p.At.File != "" {
+			cmd = cmd.asListed()
+			if p.UID < 0 && p.User != "" {
+				p.UID = r.uid(p.User)
+			}
+		}
 		belief := standingOf(p, cmd.component)
 		if belief == impostor {
 			r.impostors[cmd.component] = p
 			continue
 		}
 		c := &candidate{env: map[string]word{}, pid: p.PID, standing: belief, Component: &evidence.Component{
-			Name: cmd.component, Way: evidence.FromProcess, Place: evidence.Position{File: p.Cmdline()}, UID: p.UID,
+			Name: cmd.component, Way: evidence.FromProcess, Place: p.Cmdline(), UID: p.UID,
 			Flags: cmd.flags(), Unread: cmd.unread,
 		}}
+		if c.cut = p.Cut; p.At.File != "" && p.Hidden != "" {
+			c.cut = p.Hidden
+		}
 		if cmd.component == evidence.Etcd {
 			env, known := process.Environ(r.tree, p.PID, "ETCD_")
 			if !known && c.Unread == "" {
-				c.Unread = "the variables of the process may not be read"
+				c.Unread = hiddenVariables
 			}
 			for name, value := range env {
-				c.env[name] = word{text: value, at: evidence.Position{File: path.Join(path.Dir(p.Cmdline()), "environ")}}
+				c.env[name] = word{text: value, at: evidence.Position{File: path.Join(path.Dir(p.Cmdline().File), "environ")}}
 			}
 		}
 		switch {
@@ -264,6 +290,7 @@ func (r *reader) choose(all []*candidate, name string) *candidate {
 	slices.SortStableFunc(ways, func(a, b *candidate) int {
 		return cmp.Or(rank[a.Way]-rank[b.Way], int(a.standing)-int(b.standing))
 	})
+	ways = r.mend(ways)
 	best := ways[0]
 	if best.Way == evidence.FromProcess && best.standing < stray {
 		ways = slices.DeleteFunc(ways, func(c *candidate) bool { return c.standing == stray })
@@ -279,6 +306,57 @@ func (r *reader) choose(all []*candidate, name string) *candidate {
 		best.Mounts = process.Mounts(r.tree, best.pid)
 	}
 	return best
+}
+
+// mend makes up for arguments of processes that may be cut: with what the component is
+// started from, where what is left agrees with it. What does not agree stays, and what is
+// missing there is not known.
+func (r *reader) mend(ways []*candidate) []*candidate {
+	var kept []*candidate
+	for _, c := range ways {
+		if c.cut == "" {
+			kept = append(kept, c)
+			continue
+		}
+		written := slices.IndexFunc(ways, func(w *candidate) bool { return w.Way == evidence.FromFile && w.begins(c) })
+		if written >= 0 && len(c.Flags) > 0 && sameFlags(ways[written].Flags, c.Flags) {
+			kept = append(kept, c) // it is whole
+			continue
+		}
+		why := where(c.Place) + ": " + c.cut
+		if r.host.Unseen[evidence.TheProcesses] == "" {
+			r.host.Unseen[evidence.TheProcesses] = why
+		}
+		if written < 0 {
+			leave(c.Component, why)
+			c.Flags = c.Flags[:max(0, len(c.Flags)-1)]
+			kept = append(kept, c)
+		}
+	}
+	return kept
+}
+
+func sameFlags(a, b []evidence.Flag) bool {
+	return slices.EqualFunc(a, b, func(f, g evidence.Flag) bool { return f.Name == g.Name && f.Value == g.Value })
+}
+
+// begins reports whether a component as it is written begins with the arguments of a
+// process, of which the last one may be cut.
+func (c *candidate) begins(p *candidate) bool {
+	if len(p.Flags) > len(c.Flags) {
+		return false
+	}
+	for i, f := range p.Flags {
+		w := c.Flags[i]
+		last := i == len(p.Flags)-1
+		if same := f.Name == w.Name && f.Value == w.Value; same || last && strings.HasPrefix(w.Name+"="+w.Value, f.Name+"="+f.Value) {
+			continue
+		}
+		if !last || f.Value != "true" || !strings.HasPrefix(w.Name, f.Name) {
+			return false
+		}
+	}
+	return true
 }
 
 // kubeletIsSetUp reports whether a name is the kubelet's, and it has what it needs.
@@ -309,7 +387,11 @@ func (c *candidate) learn(other *candidate) {
 		}
 		same = same && found
 	}
-	if same {
-		c.Place = other.Place
+	if !same {
+		return
+	}
+	c.Place = other.Place
+	if c.Unread == hiddenVariables && other.Pod { // it was started from there
+		c.env, c.Unread, c.UnreadIn = other.env, other.Unread, other.UnreadIn
 	}
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"cmp"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -231,13 +232,13 @@ func substitute(text string, env map[string]word) (string, bool) {
 // the same with a single dash, in the order given. What follows -- and what is no
 // flag is passed over. Credentials are not kept.
 func (c command) flags() []evidence.Flag {
-	list, _ := c.knownFlags()
+	list, _, _ := c.knownFlags()
 	return list
 }
 
 // knownFlags is flags, and says what is among the arguments of which the value is not
-// known.
-func (c command) knownFlags() (list []evidence.Flag, open []string) {
+// known, and in which flags: none where it may be anything.
+func (c command) knownFlags() (list []evidence.Flag, open, in []string) {
 	unknown := map[string]bool{}
 	for i := 0; i < len(c.args); i++ {
 		w := c.args[i]
@@ -272,7 +273,37 @@ func (c command) knownFlags() (list []evidence.Flag, open []string) {
 		}
 		list = append(list, f)
 	}
-	return slices.DeleteFunc(list, func(f evidence.Flag) bool { return unknown[f.Name] }), open
+	in = slices.Sorted(maps.Keys(unknown))
+	isConfig := func(name string) bool { return strings.HasPrefix(name, "config") } // it may set any other
+	if len(in) != len(open) || slices.ContainsFunc(in, isConfig) {
+		in = nil
+	}
+	return slices.DeleteFunc(list, func(f evidence.Flag) bool { return unknown[f.Name] }), open, in
+}
+
+// asListed is a command of which a text has blanks between the words, whatever was in
+// them. No component takes words that are no flags: where there is one it belongs to the
+// flag before it, of which the value is not known then.
+func (c command) asListed() command {
+	c.args = slices.Clone(c.args)
+	last := -1
+	for i := 0; i < len(c.args); i++ {
+		text := c.args[i].text
+		switch {
+		case strings.HasPrefix(text, "-") && len(text) > 1:
+			last = i
+			if !strings.Contains(text, "=") && i+1 < len(c.args) && isValue(c.args[i+1].text) {
+				i++
+			}
+		default:
+			at := where(c.args[i].at)
+			c.unread = cmp.Or(c.unread, at+": a word without a flag: blanks within arguments cannot be told from those between them")
+			if last >= 0 {
+				c.args[last].unknown = at
+			}
+		}
+	}
+	return c
 }
 
 // isValue reports whether a word is the value of the flag before it, and no flag.

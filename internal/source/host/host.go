@@ -104,8 +104,11 @@ func (r *reader) readAll() error {
 	slices.SortStableFunc(r.host.Components, func(a, b *evidence.Component) int { return strings.Compare(a.Name, b.Name) })
 	r.roles()
 	r.host.Node = r.name()
-	if !r.isNode() {
+	switch {
+	case !r.isNode():
 		r.noNode()
+	case !r.hasComponent() && len(r.impostors) == 0:
+		r.gaps = append(r.gaps, evidence.Gap{Fact: evidence.Hosts, Reason: fmt.Sprintf("%s has files of Kubernetes, but no component: neither a process nor a manifest, a unit or a configuration tells what runs there", cmp.Or(r.Root, "this"))})
 	}
 	return r.ctx.Err()
 }
@@ -119,10 +122,8 @@ func (r *reader) progress(what string) {
 // isNode reports whether anything of Kubernetes is there. A container runtime alone
 // is none of it.
 func (r *reader) isNode() bool {
-	for _, c := range r.host.Components {
-		if c.Name != evidence.Containerd && c.Name != evidence.CRIO {
-			return true
-		}
+	if r.hasComponent() {
+		return true
 	}
 	for file, f := range r.host.Files {
 		for _, folder := range r.layout.signs {
@@ -132,6 +133,13 @@ func (r *reader) isNode() bool {
 		}
 	}
 	return false
+}
+
+// hasComponent reports whether a component of Kubernetes is there.
+func (r *reader) hasComponent() bool {
+	return slices.ContainsFunc(r.host.Components, func(c *evidence.Component) bool {
+		return c.Name != evidence.Containerd && c.Name != evidence.CRIO
+	})
 }
 
 // noNode says that there is nothing to say.

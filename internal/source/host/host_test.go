@@ -434,6 +434,7 @@ func TestUnknownVariables(t *testing.T) {
 		"by way of another":       {`[{name: A, value: "x$(B)"}]`, `[kube-apiserver, "--a=$(A)"]`, "", "$(A) in --a"},
 		"set, and then elsewhere": {"[{name: A, value: x}, {name: A, valueFrom: {fieldRef: {fieldPath: b}}}]", `[kube-apiserver, "--a=$(A)"]`, "", "$(A) in --a"},
 		"known":                   {"[{name: A, value: x}]", `[kube-apiserver, "--a=$(A)", "--b=$$(A)"]`, "a=x b=$(A)", ""},
+		"of a configuration":      {"[]", `[kube-scheduler, "--config=$(A)"]`, "", "$(A)"},
 		"a shell":                 {"[]", `[sh, -c, "kube-apiserver '--a=$(A)'"]`, "", "script"},
 		"variables of etcd's":     {"[{name: ETCD_NAME, valueFrom: {fieldRef: {fieldPath: b}}}, {name: ETCD_A, value: x}]", `[etcd]`, "a=x", "ETCD_NAME"},
 	} {
@@ -448,6 +449,14 @@ func TestUnknownVariables(t *testing.T) {
 		}
 		if got := strings.Join(flags, " "); got != test.flags || (c.Unread == "") != (test.unread == "") || !strings.Contains(c.Unread, test.unread) {
 			t.Errorf("%s: %q %q", name, got, c.Unread)
+		}
+		// Where it stands in a flag, only that flag is open.
+		in := strings.Contains(test.unread, " in --") && c.Name != evidence.Etcd
+		if open := c.Doubt("profiling") != ""; open != (test.unread != "" && !in) {
+			t.Errorf("%s: whether another flag is set is open: %v", name, open)
+		}
+		if _, flag, _ := strings.Cut(test.unread, " in --"); in && c.Doubt(flag) == "" {
+			t.Errorf("%s: --%s is not open", name, flag)
 		}
 	}
 }

@@ -220,6 +220,7 @@ func (r *reader) layFolder(c *evidence.Component, m merging, dir string, depth i
 
 // leave says that not everything that a component is set up with is known.
 func leave(c *evidence.Component, why string) {
+	c.UnreadIn = nil
 	if c.Unread == "" {
 		c.Unread = why
 	}

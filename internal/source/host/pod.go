@@ -115,7 +115,7 @@ func podComponent(pod *corev1.Pod, c *corev1.Container, outline *evidence.Outlin
 	if !ok {
 		return nil
 	}
-	flags, unknown := cmd.knownFlags()
+	flags, unknown, in := cmd.knownFlags()
 	found := &candidate{env: env, Component: &evidence.Component{
 		Name: cmd.component, Way: evidence.FromFile, Place: outline.Place(p), UID: -1,
 		Image: c.Image, Version: imageVersion(c.Image), Flags: flags, Unread: cmd.unread, Pod: true,
@@ -128,7 +128,11 @@ func podComponent(pod *corev1.Pod, c *corev1.Container, outline *evidence.Outlin
 		unknown = append(unknown, open...)
 	}
 	if len(unknown) > 0 {
+		known := found.Unread == "" && found.Name != evidence.Etcd // etcd reads variables as well
 		leave(found.Component, "what its manifest does not tell: "+strings.Join(unknown, ", "))
+		if known {
+			found.UnreadIn = in
+		}
 	}
 	if s := pod.Spec.SecurityContext; s != nil && s.RunAsUser != nil {
 		found.UID = int(*s.RunAsUser)

@@ -1,7 +1,7 @@
 // Package process reads which programs run on a node, and which ports they listen
-// on, from the node's /proc. Processes come and go while it reads: what has gone is
-// left out. What the programs are, and what their arguments mean, is not its
-// business.
+// on, from the node's /proc, and where there is none from what ps, ss and netstat
+// printed there. Processes come and go while it reads: what has gone is left out. What
+// the programs are, and what their arguments mean, is not its business.
 package process
 
 import (
@@ -35,6 +35,12 @@ type Process struct {
 	Cgroup string
 	// OwnMounts is set when it is known to see other mounts than the first process.
 	OwnMounts bool
+	// At is the line of a text that tells of it, zero for one of /proc. Such a text has
+	// blanks between the arguments, whatever was in them, User is the name of the user
+	// there, and Cut is why the end of the arguments may be missing, "" when it is not.
+	At   evidence.Position
+	User string
+	Cut  string
 }
 
 // Program is the name of what runs: that of the command line, or the kernel's.
@@ -53,8 +59,13 @@ func firstWord(arg string) string {
 	return strings.TrimSuffix(name, ":")
 }
 
-// Cmdline is the path of the process's command line.
-func (p *Process) Cmdline() string { return file(p.PID, "cmdline") }
+// Cmdline is where the process's command line is read.
+func (p *Process) Cmdline() evidence.Position {
+	if p.At.File != "" {
+		return p.At
+	}
+	return evidence.Position{File: file(p.PID, "cmdline")}
+}
 
 // A Table is what runs and listens.
 type Table struct {
@@ -111,10 +122,13 @@ func Read(ctx context.Context, t *tree.Tree, wanted func(*Process) bool) (*Table
 	byPID := func(a, b *Process) int { return a.PID - b.PID }
 	slices.SortFunc(running, byPID)
 	slices.SortFunc(table.Processes, byPID)
+	if len(running) == 0 && table.Unseen[evidence.TheProcesses] == "" {
+		running = table.listed(t, wanted)
+	}
 	switch {
-	case table.Unseen[evidence.TheProcesses] != "":
+	case table.Unseen[evidence.TheProcesses] != "", len(running) > 0 && running[0].At.File != "":
 	case len(running) == 0:
-		table.Unseen[evidence.TheProcesses] = "there is no /proc: what runs there was not seen"
+		table.Unseen[evidence.TheProcesses] = "there is no /proc, nor " + PsText + ": what runs there was not seen"
 	case t.Stat("/proc/1").Type != evidence.Directory:
 		table.Unseen[evidence.TheProcesses] = "/proc does not show the processes of all users"
 	}

@@ -55,7 +55,14 @@ func (table *Table) listen(ctx context.Context, t *tree.Tree, running []*Process
 		}
 	}
 	if !seen && table.Unseen[evidence.TheSockets] == "" {
-		table.Unseen[evidence.TheSockets] = "there is no /proc/net: what listens there was not seen"
+		if file, udp := table.printed(t, running); file != "" {
+			table.sortSockets()
+			if !udp {
+				table.Unseen[evidence.TheDatagrams] = file + ": only what listens by TCP is told (ss -tulnp)"
+			}
+			return nil
+		}
+		table.Unseen[evidence.TheSockets] = "there is no /proc/net, nor " + SsText + ": what listens there was not seen"
 		if table.Unseen[evidence.TheProcesses] == "" {
 			table.Unseen[evidence.TheSockets] = why
 		}
@@ -67,11 +74,18 @@ func (table *Table) listen(ctx context.Context, t *tree.Tree, running []*Process
 	for _, l := range all {
 		table.Sockets = append(table.Sockets, l.Socket)
 	}
+	if len(table.Sockets) > 0 && (len(running) == 0 || running[0].At.File != "") { // a copy without the descriptors of processes
+		table.printed(t, running)
+	}
+	table.sortSockets()
+	return nil
+}
+
+func (table *Table) sortSockets() {
 	slices.SortFunc(table.Sockets, func(a, b evidence.Socket) int {
 		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), a.Address.Compare(b.Address), cmp.Compare(a.Process, b.Process))
 	})
 	table.Sockets = slices.Compact(table.Sockets)
-	return nil
 }
 
 // listeners parses a table of sockets as the kernel prints it.

@@ -14,7 +14,11 @@ const maxFileSystems = 500
 // disks reads which file systems are mounted, or are to be.
 func (r *reader) disks() {
 	blocks := r.mapped()
-	for _, file := range []string{"/proc/1/mounts", "/proc/mounts", "/etc/fstab"} {
+	tables := []string{"/proc/1/mounts", "/proc/mounts", "/etc/fstab"}
+	if r.first(tables[:2]...) == "" && r.printedMounts(blocks) {
+		tables = nil
+	}
+	for _, file := range tables {
 		data, there, err := r.read(file)
 		if !there || err != nil || len(data) == 0 {
 			continue
@@ -29,12 +33,13 @@ func (r *reader) disks() {
 		break
 	}
 	if len(r.h.System.FileSystems) == 0 {
-		r.miss(evidence.TheDisks, "no file system is named in /proc/1/mounts, /proc/mounts or /etc/fstab")
+		r.miss(evidence.TheDisks, "no file system is named in /proc/1/mounts, /proc/mounts, %s or /etc/fstab", MountText)
 		return
 	}
+	r.printedSizes()
 	for _, f := range r.h.System.FileSystems {
 		if f.Path == "/" && f.Size == 0 {
-			r.miss(evidence.TheDisks, "the sizes of file systems can be told on the running node only")
+			r.miss(evidence.TheDisks, "the sizes of file systems can be told on the running node only, or with what df prints in %s", DfText)
 		}
 	}
 }

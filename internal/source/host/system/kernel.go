@@ -37,6 +37,11 @@ func (r *reader) sysctls() {
 			running[name] = evidence.Setting{Value: value, Place: evidence.Position{File: file}}
 		}
 	}
+	if len(running) < few {
+		for name, s := range r.printedSysctls() {
+			running[name] = s
+		}
+	}
 	r.h.System.Sysctls = running
 	switch {
 	case len(running) < few:

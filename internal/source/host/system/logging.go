@@ -47,9 +47,25 @@ func (r *reader) logging() {
 			r.h.Logging.Daemons = append(r.h.Logging.Daemons, *d)
 		}
 	}
-	if r.osRelease() == "" && r.h.Logging.Journald == nil && len(r.h.Logging.Daemons) == 0 {
-		r.miss(evidence.TheLogging, "/etc/os-release is not there: what was read is not a node's whole file system")
+	if r.h.Logging.Journald != nil || len(r.h.Logging.Daemons) > 0 {
+		return
 	}
+	switch {
+	case r.osRelease() == "":
+		r.miss(evidence.TheLogging, "/etc/os-release is not there: what was read is not a node's whole file system")
+	case !r.hasPrograms():
+		r.miss(evidence.TheLogging, "there is neither /usr/lib nor /usr/sbin: which programs keep logs was not among what was read")
+	}
+}
+
+// hasPrograms reports whether the node's programs are among what was read.
+func (r *reader) hasPrograms() bool {
+	for _, dir := range []string{"/usr/lib", "/usr/sbin", "/sbin", "/usr/local"} {
+		if r.is(dir, evidence.Directory) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *reader) journald() {

@@ -34,6 +34,9 @@ func (r *reader) kernel() string {
 	if f := strings.Fields(r.word("/proc/version")); len(f) > 2 && f[0] == "Linux" && f[1] == "version" {
 		return f[2]
 	}
+	if release := r.printedKernel(); release != "" {
+		return release
+	}
 	newest := ""
 	for _, dir := range []string{"/lib/modules", "/usr/lib/modules"} {
 		names, _ := r.names(dir)

@@ -31,13 +31,17 @@ func (r *reader) packages() {
 	for _, file := range []string{"/lib/apk/db/installed", "/usr/lib/apk/db/installed"} {
 		read = r.database(file, apk) || read
 	}
+	read = r.printedPackages(read) || read
 	for _, dir := range []string{"/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm"} {
+		if read {
+			break
+		}
 		if file := r.first(dir+"/rpmdb.sqlite", dir+"/Packages.db", dir+"/Packages"); file != "" {
-			r.miss(evidence.ThePackages, "%s: RPM's database is not read", file)
+			r.miss(evidence.ThePackages, "%s: RPM's database is not read, but %s is (rpm -qa)", file, RpmText)
 		}
 	}
 	if !read {
-		r.miss(evidence.ThePackages, "no database of packages is at /var/lib/dpkg/status or /lib/apk/db/installed")
+		r.miss(evidence.ThePackages, "no database of packages is at /var/lib/dpkg/status or /lib/apk/db/installed, and neither %s nor %s is there", DpkgText, RpmText)
 	}
 	slices.SortFunc(r.h.System.Packages, func(a, b evidence.Package) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
