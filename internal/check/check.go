@@ -6,6 +6,7 @@ package check
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
 	"sync"
 
@@ -130,6 +131,8 @@ type Settings struct {
 	// SensitiveRanges are named CIDRs outside the cluster that workloads must not
 	// reach (WRK-03), by name.
 	SensitiveRanges map[string]string
+	// Network is what the user says about addresses.
+	Network reach.Options
 	// SystemNamespaces are namespaces besides kube-* whose workloads belong to the
 	// platform.
 	SystemNamespaces []string
@@ -143,11 +146,15 @@ type Settings struct {
 
 // network is what the settings tell of the network.
 func (s Settings) network() reach.Options {
-	o := reach.Options{Ranges: map[string]cidr.Set{}}
+	o := s.Network
+	o.Ranges = maps.Clone(o.Ranges)
 	for name, text := range s.SensitiveRanges {
 		// What is no range is reported by the check that judges it.
 		if set, err := cidr.Parse(text); err == nil {
-			o.Ranges[name] = set
+			if o.Ranges == nil {
+				o.Ranges = map[string]cidr.Set{}
+			}
+			o.Ranges[name] = o.Ranges[name].Union(set)
 		}
 	}
 	return o

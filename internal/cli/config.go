@@ -33,6 +33,12 @@ type config struct {
 	Network struct {
 		// Sensitive are CIDRs outside the cluster that workloads must not reach, by name.
 		Sensitive map[string]string `yaml:"sensitive"`
+		// Pods and Nodes are the ranges that their addresses come from, where the cluster's
+		// nodes do not tell.
+		Pods  []string `yaml:"pods"`
+		Nodes []string `yaml:"nodes"`
+		// Ranges are networks outside the cluster, by the names that answers call them by.
+		Ranges map[string][]string `yaml:"ranges"`
 	} `yaml:"network"`
 	Namespaces struct {
 		// System are namespaces besides kube-* whose workloads belong to the platform.
@@ -94,6 +100,9 @@ func loadConfig(file, dir string) (*config, error) {
 	c := &config{path: file}
 	if err := decodeStrict(file, c); err != nil {
 		return nil, err
+	}
+	if _, err := c.reach(nil, nil); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	for _, a := range c.Attestations {
 		if err := a.Validate(); err != nil {
@@ -204,5 +213,7 @@ func (c *config) settings(version string) (check.Settings, error) {
 		}
 		s.Version = v
 	}
-	return s, nil
+	var err error
+	s.Network, err = c.reach(nil, nil)
+	return s, err
 }

@@ -26,10 +26,10 @@ const nodeFolder = "/etc/kubernetes/gabion"
 func newGenerate(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "generate KIND",
-		Short: "Configuration for the nodes that meets the guide",
-		Long: `Print configuration for the nodes of a cluster. Each kind says in comments at its
-head what it is, which recommendations it serves, and in which order to put it in place
-without an outage. Nothing is written and nothing is changed: what is printed is for you
+		Short: "Configuration for nodes, and network policies, that meet the guide",
+		Long: `Print configuration for the nodes of a cluster, or policies for its network. Each kind
+says in comments at its head what it is, which recommendations it serves, and in which
+order to put it in place without an outage. Nothing is written and nothing is changed: what is printed is for you
 to read, to keep and to lay down.
 
 By itself it lists the kinds.`,
@@ -44,7 +44,7 @@ By itself it lists the kinds.`,
 			return usagef("no kind %q%s\nKinds: %s", args[0], didYouMean(args[0], kinds), strings.Join(kinds, ", "))
 		},
 	}
-	cmd.AddCommand(newAPIServerFlags(env), newAuditPolicy(env), newAuthenticationConfig(env), newEncryptionConfig(env), newFirewall(env), newKubeletConfig(env))
+	cmd.AddCommand(newAPIServerFlags(env), newAuditPolicy(env), newAuthenticationConfig(env), newEncryptionConfig(env), newFirewall(env), newKubeletConfig(env), newNetworkPolicy(env))
 	return cmd
 }
 

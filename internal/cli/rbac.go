@@ -392,6 +392,10 @@ func (o *accessOptions) write(env Env, write documentWriter) error {
 	if err != nil {
 		return err
 	}
+	return writeOutputs(env, list, write)
+}
+
+func writeOutputs(env Env, list []output, write documentWriter) error {
 	for _, out := range list {
 		if out.file == "" {
 			if err := write(env.Stdout, out.name); err != nil {
@@ -400,7 +404,7 @@ func (o *accessOptions) write(env Env, write documentWriter) error {
 			continue
 		}
 		if err := replaceFile(out.file, func(w io.Writer) error { return write(w, out.name) }); err != nil {
-			return usagef("write %s: %w", out.name, err)
+			return usagef("write %s: %w", out.file, err)
 		}
 	}
 	return nil
@@ -408,9 +412,13 @@ func (o *accessOptions) write(env Env, write documentWriter) error {
 
 // formats reads the -o flags; it is called before anything is read, too.
 func (o *accessOptions) formats() (list []output, err error) {
-	names := []string{"table", "wide", "json", "yaml"}
+	return readOutputs(o.outputs, []string{"table", "wide", "json", "yaml"})
+}
+
+// readOutputs reads -o flags. The first name is the default.
+func readOutputs(flags, names []string) (list []output, err error) {
 	stdout := ""
-	for _, flag := range o.outputs {
+	for _, flag := range flags {
 		name, file, hasFile := strings.Cut(flag, "=")
 		switch {
 		case !slices.Contains(names, name):
@@ -425,7 +433,7 @@ func (o *accessOptions) formats() (list []output, err error) {
 		list = append(list, output{name: name, file: file})
 	}
 	if len(list) == 0 {
-		list = []output{{name: "table"}}
+		list = []output{{name: names[0]}}
 	}
 	return list, nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,8 @@ import (
 	"github.com/gabion-k8s/gabion/internal/engine"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
+	"github.com/gabion-k8s/gabion/internal/network"
+	"github.com/gabion-k8s/gabion/internal/picture"
 	"github.com/gabion-k8s/gabion/internal/policy"
 	"github.com/gabion-k8s/gabion/internal/report"
 )
@@ -125,6 +128,7 @@ func runScan(ctx context.Context, env Env, o scanOptions) error {
 		if err != nil {
 			return err
 		}
+		plan.draw(world)
 		reports = append(reports, rep)
 	}
 	rep := report.Merge(reports)
@@ -178,7 +182,8 @@ type plan struct {
 	failOn   guide.Severity // 0 for none
 	baseline *report.Report
 	outputs  []output
-	policies *policy.Set // nil without --policy
+	policies *policy.Set   // nil without --policy
+	maps     []picture.Map // of the networks, for outputs that show them
 	// versionGiven is set when the user says which release to judge as.
 	versionGiven     bool
 	trustAnnotations bool
@@ -274,10 +279,23 @@ func parseOutputs(flags []string) ([]output, error) {
 	return outputs, nil
 }
 
+// draw makes the map of a world's network, where an output shows it and there are pods.
+func (p *plan) draw(world *evidence.Snapshot) {
+	if len(world.Workloads) == 0 || !slices.ContainsFunc(p.outputs, func(o output) bool { return o.name == "html" }) {
+		return
+	}
+	w := network.NewWorld(world, p.engine.Settings.Network, "")
+	m := (&network.Connectivity{Worlds: []*network.World{w}}).Map()
+	if world.Cluster != nil {
+		m.Title += ": " + world.Cluster.Name
+	}
+	p.maps = append(p.maps, m)
+}
+
 // write writes every output. A file is written whole or not at all.
 func (p *plan) write(env Env, rep *report.Report, o scanOptions) error {
 	for _, out := range p.outputs {
-		options := report.Options{Program: o.program, FailOn: p.failOn, Excerpt: o.excerpts().line, Rules: ruleHelp}
+		options := report.Options{Program: o.program, FailOn: p.failOn, Excerpt: o.excerpts().line, Rules: ruleHelp, Maps: p.maps}
 		if out.file == "" {
 			options.Color = env.colorful(o.color, env.Stdout)
 			options.Width, _ = env.Terminal(env.Stdout)

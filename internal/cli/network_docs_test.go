@@ -1,0 +1,58 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/gabion-k8s/gabion/internal/cli"
+)
+
+// The sessions in the documentation of the network commands are what the program
+// prints; "…" stands for lines left out.
+func TestNetworkSessions(t *testing.T) {
+	t.Chdir("../..")
+	for _, file := range []string{"docs/network.md", "examples/network/README.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sessions := strings.Split(string(text), "```\n$ gabion ")[1:]
+		if len(sessions) == 0 {
+			t.Errorf("%s: no session", file)
+		}
+		for _, session := range sessions {
+			session, _, closed := strings.Cut(session, "```")
+			command, want, _ := strings.Cut(session, "\n")
+			if !closed {
+				t.Fatalf("%s: %s: not closed", file, command)
+			}
+			var out bytes.Buffer
+			env := cli.System()
+			env.Stdout, env.Stderr = &out, new(bytes.Buffer)
+			if code := cli.Main(context.Background(), append([]string{"gabion"}, strings.Fields(command)...), env); code == cli.ExitUsage || code == cli.ExitFault {
+				t.Errorf("%s: %s: exit code %d", file, command, code)
+			}
+			compareSession(t, file+": "+command, want, out.String())
+		}
+	}
+}
+
+// compareSession compares line by line; a line "…" stands for any lines.
+func compareSession(t *testing.T, where, want, got string) {
+	t.Helper()
+	rest := got
+	for i, part := range strings.Split(want, "…\n") {
+		before, after, found := strings.Cut(rest, part)
+		if !found || i == 0 && before != "" {
+			t.Errorf("%s: not printed, or not in this order:\n%s\nprinted was:\n%s", where, part, got)
+			return
+		}
+		rest = after
+	}
+	if rest != "" && !strings.HasSuffix(want, "…\n") {
+		t.Errorf("%s: more is printed:\n%s", where, rest)
+	}
+}

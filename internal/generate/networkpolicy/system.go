@@ -1,0 +1,224 @@
+package networkpolicy
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/reach"
+	"github.com/gabion-k8s/gabion/internal/reach/cidr"
+	"github.com/gabion-k8s/gabion/internal/reach/ports"
+)
+
+// metadata are the addresses at which providers answer a machine with what it is and
+// often with credentials (CLD-01). No policy here ever opens them.
+func metadata() cidr.Set { return prefixes(metadataList()) }
+
+func metadataList() []string {
+	return []string{"169.254.169.254/32", "169.254.170.2/32", "169.254.170.23/32", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32",
+		"fd00:ec2::254/128", "fd00:ec2::23/128", "fd20:ce::254/128"}
+}
+
+// inward are the addresses that are no public ones: private, shared, of the machine,
+// of the link, and for documents and groups (RFC 6890).
+func inwardList() []string {
+	return []string{"10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16", "224.0.0.0/4",
+		"::1/128", "fc00::/7", "fe80::/10", "ff00::/8"}
+}
+
+func prefixes(list []string) cidr.Set {
+	set, _ := cidr.Parse(list...) // constants, and a test reads them
+	return set
+}
+
+// A block is an ipBlock: a range without some that lie in it.
+type block struct {
+	CIDR   string   `json:"cidr"`
+	Except []string `json:"except,omitempty"`
+}
+
+func (b block) set() cidr.Set { return prefixes([]string{b.CIDR}).Minus(prefixes(b.Except)) }
+
+// except is a range without what of a list lies in it.
+func except(whole string, list ...string) block {
+	b := block{CIDR: whole}
+	of := netip.MustParsePrefix(whole)
+	for _, text := range list {
+		if p := netip.MustParsePrefix(text); of.Overlaps(p) && p.Bits() > of.Bits() && !slices.Contains(b.Except, text) {
+			b.Except = append(b.Except, text)
+		}
+	}
+	return b
+}
+
+// everywhere are all addresses of the families that the cluster has, without some.
+func (c *catalog) everywhere(without ...string) []block {
+	list := []block{except("0.0.0.0/0", without...)}
+	if c.ipv6 {
+		list = append(list, except("::/0", without...))
+	}
+	return list
+}
+
+func texts(set cidr.Set) (list []string) {
+	for _, p := range set.Prefixes() {
+		list = append(list, p.String())
+	}
+	return list
+}
+
+func blocksOf(set cidr.Set) (list []block) {
+	for _, p := range set.Minus(metadata()).Prefixes() {
+		list = append(list, block{CIDR: p.String()})
+	}
+	return list
+}
+
+// blocks are the addresses of an end, as a policy can name them; nil for ends that
+// have selectors. Where the true addresses are not known they are wider.
+func (c *catalog) blocks(e end) []block {
+	switch e.kind {
+	case ofAPIServer:
+		if !c.apiServer.Empty() {
+			return blocksOf(c.apiServer)
+		}
+		return c.everywhere(append(metadataList(), texts(c.pods)...)...)
+	case ofNodes:
+		if !c.nodes.Empty() {
+			return blocksOf(c.nodes)
+		}
+		return blocksOf(reach.Private().Intersect(cidr.IPv4()).Minus(c.pods))
+	case ofOutside:
+		if e.block.Empty() {
+			return c.everywhere(append(metadataList(), texts(c.pods)...)...)
+		}
+		list := blocksOf(e.block)
+		if !e.local {
+			list = append(list, c.blocks(end{kind: ofNodes})...)
+		}
+		return list
+	case ofWorld:
+		return c.everywhere(inwardList()...)
+	case ofUpstream:
+		return c.everywhere(append(metadataList(), texts(c.pods)...)...)
+	case ofBlock:
+		return blocksOf(e.block)
+	}
+	return nil
+}
+
+// dnsPods are the cluster's name servers, by the label that every installation keeps.
+func dnsPods() end {
+	return end{kind: ofLabels, namespace: "kube-system", labels: map[string]string{"k8s-app": "kube-dns"}}
+}
+
+func dnsPorts() ports.Set {
+	return ports.Of(ports.UDP, 53, 53).Union(ports.Of(ports.TCP, 53, 53))
+}
+
+// A resolver is where pods ask for names.
+type resolver struct {
+	to    end
+	ports ports.Set
+}
+
+// resolvers are the name servers: those that were read, else those that every
+// installation of kubeadm's kind has, and the cache of the node where there is one.
+func (c *catalog) resolvers() []resolver {
+	ports := dnsPorts()
+	if s := c.services[name{"kube-system", "kube-dns"}]; s != nil {
+		for _, b := range c.graph.Backends(s) {
+			if b.Workload == nil {
+				continue
+			}
+			for i, p := range s.Value.Spec.Ports {
+				if p.Port == 53 {
+					ports = ports.Union(b.Ports[i])
+				}
+			}
+		}
+	}
+	list := []resolver{{dnsPods(), ports}}
+	for _, w := range c.snap.Workloads {
+		if w.Namespace != "kube-system" || w.PodLabels["k8s-app"] != "node-local-dns" {
+			continue
+		}
+		if address := localDNS(w); !address.Empty() {
+			list = append(list, resolver{end{kind: ofBlock, block: address}, dnsPorts()})
+		}
+		break
+	}
+	return list
+}
+
+// localDNS are the addresses on the link that the node's cache of names listens on.
+func localDNS(w *evidence.Workload) (set cidr.Set) {
+	for c := range w.Containers() {
+		for i, word := range c.Args {
+			if word != "-localip" || i+1 >= len(c.Args) {
+				continue
+			}
+			for _, text := range strings.Split(c.Args[i+1], ",") {
+				if a, err := netip.ParseAddr(text); err == nil && !metadata().Contains(a) {
+					set = set.Union(cidr.Address(a))
+				}
+			}
+		}
+	}
+	return set
+}
+
+// system is what the cluster's own parts need, which their objects do not say
+// (NET-04).
+func (c *catalog) system() {
+	for _, s := range c.sets {
+		if s.namespace != "kube-system" {
+			continue
+		}
+		w := s.workloads[0]
+		me := end{kind: ofSet, set: s}
+		why := func(says string) reason { return reason{at: field(w.Ref, evidence.Path{}), says: says} }
+		switch part := systemPart(w); part {
+		case "dns":
+			dns := c.resolvers()[0].ports
+			c.needs.add(end{kind: ofAnyPod}, me, dns, why("the name server of the cluster: every pod asks it"))
+			c.needs.add(me, end{kind: ofUpstream}, dnsPorts(), why("asks name servers further up for names that are not the cluster's"))
+			c.apiNeed(me, why("watches Services and EndpointSlices"))
+			c.notes.addf("%s asks further up at any address but those of metadata; where a provider's name server is at one of these (Google Cloud: 169.254.169.254), open port 53 of it to these pods", s)
+		case "metrics-server":
+			c.needs.add(me, end{kind: ofNodes}, ports.Of(ports.TCP, 10250, 10250), why("asks each kubelet for what its pods use"))
+			c.apiNeed(me, why("watches nodes and pods"))
+		case "konnectivity":
+			c.needs.add(me, end{kind: ofNodes}, ports.Of(ports.TCP, 10250, 10250), why("carries the API server's connections to kubelets"))
+			c.needs.add(me, end{kind: ofAPIServer}, ports.Of(ports.TCP, 8132, 8132).Union(ports.Of(ports.TCP, 443, 443)), why("opens the tunnel to its server beside the API server"))
+			c.tunnel(me, why)
+		case "":
+			c.notes.addf("%s in kube-system: it is not one of those whose connections are known by heart; it gets what its objects say", s)
+		}
+	}
+}
+
+// systemPart knows the common parts of kube-system that have a network of their own.
+func systemPart(w *evidence.Workload) string {
+	switch app := w.PodLabels["k8s-app"]; {
+	case app == "kube-dns":
+		return "dns"
+	case app == "metrics-server":
+		return "metrics-server"
+	case app == "konnectivity-agent":
+		return "konnectivity"
+	}
+	return ""
+}
+
+// tunnel gives the konnectivity agent what the API server would connect to itself:
+// webhooks and aggregated APIs.
+func (c *catalog) tunnel(agent end, why func(string) reason) {
+	for _, n := range c.needs.list() {
+		if n.from.kind == ofAPIServer {
+			c.needs.add(agent, n.to, n.ports, why(fmt.Sprintf("carries the API server's connections to %s", n.to)))
+		}
+	}
+}

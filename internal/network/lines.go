@@ -1,0 +1,306 @@
+package network
+
+import (
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/gabion-k8s/gabion/internal/reach"
+	"github.com/gabion-k8s/gabion/internal/reach/cidr"
+	"github.com/gabion-k8s/gabion/internal/reach/netpol"
+	"github.com/gabion-k8s/gabion/internal/reach/ports"
+)
+
+// A line is connections as people read them: destinations that one source reaches on
+// the same ports are put together where they are a whole.
+type line struct {
+	src, dst place
+	ports    ports.Set
+	limited  bool
+}
+
+// portText is the ports as people write them: TCP 80,443 (some requests only).
+func (l *line) portText() string {
+	text := portWords(l.ports)
+	if l.limited {
+		text += " (some requests only)"
+	}
+	return text
+}
+
+// A place is one end of a line.
+type place struct {
+	// group is the namespace of workloads, "" for others; pictures put them together.
+	group string
+	text  string
+}
+
+// What a place is called that is more than one peer.
+const (
+	everything = "everything"
+	everyPod   = "every pod"
+	everyNode  = "every node"
+	butPods    = "everything but pods"
+)
+
+// lines yields what is allowed. Sources that stand for several workloads have a line
+// for each of them.
+func (c *Connectivity) lines() iter.Seq[line] {
+	return func(yield func(line) bool) {
+		for i, w := range c.Worlds {
+			if !w.lines(c.Filter, i, yield) {
+				return
+			}
+		}
+	}
+}
+
+func (w *World) lines(f Filter, world int, yield func(line) bool) bool {
+	all, q := newWhole(w), w.query(f, world, false)
+	one := &grouped{}
+	more := q.outgoing(func(l link) bool {
+		if l.ports.Empty() {
+			return true
+		}
+		if one.src.endpoint != l.src.endpoint {
+			if !all.flush(one, q, yield) {
+				return false
+			}
+			one = &grouped{src: l.src}
+		}
+		one.add(&l)
+		return true
+	})
+	return more && all.flush(one, q, yield) && all.inward(q, yield)
+}
+
+// inward yields the lines from outside: the sources are few, and each has all of its
+// destinations together.
+func (all *whole) inward(q *query, yield func(line) bool) bool {
+	sources := map[string]*grouped{}
+	q.incoming(func(l link) bool {
+		if l.ports.Empty() {
+			return true
+		}
+		text := all.outsideName(l.src)
+		if sources[text] == nil {
+			sources[text] = &grouped{src: l.src}
+		}
+		sources[text].add(&l)
+		return true
+	})
+	for _, text := range slices.Sorted(maps.Keys(sources)) {
+		if !all.flush(sources[text], q, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// A grouped is a source with its destinations, by what it may open to them.
+type grouped struct {
+	src  side
+	keys []string
+	by   map[string]*group
+}
+
+type group struct {
+	ports   ports.Set
+	limited bool
+	dst     []side
+}
+
+func (g *grouped) add(l *link) {
+	l.unknown = ports.Set{}
+	key := l.key()
+	if g.by == nil {
+		g.by = map[string]*group{}
+	}
+	if g.by[key] == nil {
+		g.by[key] = &group{ports: l.ports, limited: l.limited}
+		g.keys = append(g.keys, key)
+	}
+	g.by[key].dst = append(g.by[key].dst, l.dst)
+}
+
+// A whole knows what is all of something in a world.
+type whole struct {
+	*World
+	// pods and nodes count the endpoints of each sort, inNamespace pods.
+	pods, nodes int
+	inNamespace map[string]int
+	// named are all addresses of each name, with none for the API server.
+	named map[string]cidr.Set
+	// workloads counts the peers of a namespace.
+	workloads map[string]int
+}
+
+func newWhole(w *World) *whole {
+	all := &whole{World: w, inNamespace: map[string]int{}, workloads: map[string]int{}, named: map[string]cidr.Set{}}
+	for _, e := range w.Graph.Endpoints() {
+		switch {
+		case len(e.Workloads) > 0:
+			all.pods++
+			all.inNamespace[e.Namespace]++
+			all.workloads[e.Namespace] += len(w.workloadPeers(e))
+		case e.Kind == netpol.OfHost:
+			all.nodes++
+		case e.Kind == netpol.OfAPIServer:
+			all.named[e.Name] = cidr.Set{}
+		case !unnamed(e):
+			all.named[e.Name] = all.named[e.Name].Union(e.Addresses)
+		}
+	}
+	return all
+}
+
+// flush yields the lines of a source.
+func (all *whole) flush(g *grouped, q *query, yield func(line) bool) bool {
+	if g.by == nil {
+		return true
+	}
+	for _, src := range all.places(g.src, q.from) {
+		for _, key := range g.keys {
+			part := g.by[key]
+			for _, dst := range all.destinations(part.dst, q.to) {
+				if !yield(line{src, dst, part.ports, part.limited}) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// places are a side's peers as places.
+func (all *whole) places(s side, only *Target) (list []place) {
+	if s.endpoint == nil || s.endpoint.Kind == netpol.OfWorld {
+		return []place{{text: all.in(all.outsideName(s))}}
+	}
+	for p := range all.peers(s) {
+		if only.names(p) {
+			list = append(list, peerPlace(p))
+		}
+	}
+	return list
+}
+
+func peerPlace(p Peer) place { return place{p.Namespace, p.String()} }
+
+func (all *whole) in(text string) string {
+	if all.Name != "" {
+		return all.Name + ": " + text
+	}
+	return text
+}
+
+// outsideName is what addresses outside are called.
+func (all *whole) outsideName(s side) string {
+	switch e := s.endpoint; {
+	case e == nil:
+		return outsideText(s.outside)
+	case e.Name == metadataName && all.isWhole(e):
+		return e.Name
+	default:
+		return e.Name + " (" + prefixText(e.Addresses) + ")"
+	}
+}
+
+// isWhole reports whether an endpoint is all that has its name.
+func (all *whole) isWhole(e *reach.Endpoint) bool {
+	return e.Kind != netpol.OfWorld || all.named[e.Name].Equal(e.Addresses)
+}
+
+// destinations are the fewest places that are exactly some sides.
+func (all *whole) destinations(sides []side, to *Target) (list []place) {
+	var pods, nodes, others []side
+	var away *side
+	for i := range sides {
+		s := sides[i]
+		switch e := s.endpoint; {
+		case e == nil:
+			away = &sides[i]
+		case len(e.Workloads) > 0:
+			pods = append(pods, s)
+		case e.Kind == netpol.OfHost:
+			nodes = append(nodes, s)
+		default:
+			others = append(others, s)
+		}
+	}
+	if to == nil && len(nodes) == all.nodes && len(others) == len(all.named) && away != nil &&
+		outsideText(away.outside) == anyOutside && !slices.ContainsFunc(others, func(s side) bool { return !all.isWhole(s.endpoint) }) {
+		if len(pods) == all.pods {
+			return []place{{text: all.in(everything)}}
+		}
+		return append(all.workloadPlaces(pods, to), place{text: all.in(butPods)})
+	}
+	list = all.workloadPlaces(pods, to)
+	if len(nodes) == all.nodes && all.nodes > 1 && to == nil {
+		list = append(list, place{text: all.in(everyNode)})
+		nodes = nil
+	}
+	for _, s := range slices.Concat(nodes, others) {
+		list = append(list, all.places(s, to)...)
+	}
+	if away != nil {
+		list = append(list, all.places(*away, to)...)
+	}
+	return list
+}
+
+// workloadPlaces are the fewest places that are exactly some endpoints of pods.
+func (all *whole) workloadPlaces(pods []side, to *Target) (list []place) {
+	byNamespace := map[string][]side{}
+	for _, s := range pods {
+		byNamespace[s.endpoint.Namespace] = append(byNamespace[s.endpoint.Namespace], s)
+	}
+	if to == nil && len(pods) == all.pods && len(byNamespace) > 1 {
+		return []place{{text: all.in(everyPod)}}
+	}
+	for _, ns := range slices.Sorted(maps.Keys(byNamespace)) {
+		if to == nil && len(byNamespace[ns]) == all.inNamespace[ns] && all.workloads[ns] > 1 {
+			list = append(list, place{ns, all.in(ns + "/*")})
+			continue
+		}
+		for _, s := range byNamespace[ns] {
+			list = append(list, all.places(s, to)...)
+		}
+	}
+	return list
+}
+
+// A doubt is a reason why connections are not known, and how many those are.
+type doubt struct {
+	reason string
+	count  int
+	// first is one of them.
+	first Connection
+}
+
+// doubts counts what is not known, by reason, most first.
+func (c *Connectivity) doubts() []doubt { return countDoubts(c.Unknown()) }
+
+func countDoubts(rows iter.Seq[Connection]) (list []doubt) {
+	index := map[string]int{}
+	for row := range rows {
+		i, seen := index[row.Reason]
+		if !seen {
+			i = len(list)
+			index[row.Reason] = i
+			list = append(list, doubt{reason: row.Reason, first: row})
+		}
+		list[i].count++
+	}
+	slices.SortStableFunc(list, func(a, b doubt) int { return b.count - a.count })
+	return list
+}
+
+// portWords writes ports as people say them: TCP 80,443, all, all but TCP 22.
+func portWords(set ports.Set) string {
+	missing := ports.All().Minus(set)
+	if n := len(missing.Ranges()); n > 0 && n < len(set.Ranges()) && n <= maxPrefixes {
+		return "all but " + missing.String()
+	}
+	return set.String()
+}
