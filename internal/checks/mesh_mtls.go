@@ -156,6 +156,8 @@ func judgeMode(r *check.Run, tls istio.MTLS, scope string, ref *evidence.Ref, by
 	switch {
 	case tls.Unknown != "":
 		r.Unknown(scope, tls.Unknown)
+	case tls.Missing != "":
+		r.Unknown(scope, tls.Missing)
 	case tls.Mode == istio.Strict:
 		r.Judge(ref, nil)
 	case tls.By == nil:

@@ -126,9 +126,14 @@ func (e *exposing) inbound() {
 // admitted writes down what policies make of a way for a part of the outside.
 func (e *exposing) admitted(way *reach.Way, a *reach.Admission) {
 	row := Inbound{Way: e.way(way), AdmittedBy: []PolicyRule{}}
-	if way.Workload != nil {
+	switch {
+	case way.Workload != nil:
 		row.Dst = e.workloadPeer(way.Workload)
-	} else {
+	case way.Endpoint != nil:
+		for p := range e.peers(side{endpoint: way.Endpoint}) {
+			row.Dst = p
+		}
+	default:
 		row.Dst = Peer{Namespace: way.By.Namespace, Kind: way.By.Kind, Name: way.By.Name, Cluster: e.Name}
 	}
 	for _, s := range a.Steps {

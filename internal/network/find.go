@@ -34,9 +34,10 @@ type Target struct {
 	backends []reach.Backend
 }
 
-// names reports whether a peer of the target's endpoints is meant.
+// names reports whether a peer of the target's endpoints is meant. Which addresses are
+// is said by Within.
 func (t *Target) names(p Peer) bool {
-	return t == nil || t.Only == nil || slices.Contains(t.Only, p)
+	return t == nil || t.Only == nil || p.CIDR != "" || slices.Contains(t.Only, p)
 }
 
 func (t *Target) add(e *reach.Endpoint) {
@@ -223,19 +224,52 @@ func similar(candidates []string) string {
 
 func (w *World) findService(t *Target, s *evidence.Object[corev1.Service]) error {
 	t.Service = s
-	for _, b := range w.Graph.Backends(s) {
-		if b.Workload == nil {
-			return &NameError{Text: t.Text, Why: b.Unknown}
-		}
-		t.add(b.Endpoint)
-		t.Only = append(t.Only, w.workloadPeer(b.Workload))
-		t.backends = append(t.backends, b)
+	doubt := func(why string) {
 		if t.Unknown == "" {
-			t.Unknown = b.Unknown
+			t.Unknown = why
 		}
 	}
-	if len(t.Endpoints) == 0 {
-		return &NameError{Text: t.Text, Why: "no workload that was read has the labels that the Service selects"}
+	for _, b := range w.Graph.Backends(s) {
+		doubt(b.Unknown)
+		switch {
+		case b.Endpoint == nil:
+		case b.Endpoint.Kind == netpol.OfWorld:
+			if err := w.findOutward(t, b); err != nil {
+				doubt(err.Error())
+			}
+		default:
+			t.add(b.Endpoint)
+			t.backends = append(t.backends, b)
+			if b.Workload != nil {
+				t.Only = append(t.Only, w.workloadPeer(b.Workload))
+			} else {
+				t.Only = slices.AppendSeq(t.Only, w.peers(side{endpoint: b.Endpoint}))
+			}
+		}
+	}
+	switch {
+	case len(t.Endpoints) > 0:
+		return nil
+	case t.Unknown != "":
+		return &NameError{Text: t.Text, Why: t.Unknown}
+	case len(s.Value.Spec.Selector) == 0:
+		return &NameError{Text: t.Text, Why: "the Service has no selector and no endpoints: it leads nowhere"}
+	}
+	return &NameError{Text: t.Text, Why: "no workload that was read has the labels that the Service selects"}
+}
+
+// findOutward finds the addresses outside that a Service sends to.
+func (w *World) findOutward(t *Target, b reach.Backend) error {
+	there := &Target{Text: t.Text}
+	if err := w.findAddress(there, b.Endpoint.Addresses); err != nil {
+		return err
+	}
+	t.Within = t.Within.Union(there.Within)
+	for _, e := range there.Endpoints {
+		t.add(e)
+		one := b
+		one.Endpoint = e
+		t.backends = append(t.backends, one)
 	}
 	return nil
 }

@@ -88,8 +88,9 @@ func WriteJSON(w io.Writer, c *Connectivity) error {
 // writeRows writes the elements of a JSON list, each on a line.
 func writeRows(b *bufio.Writer, rows iter.Seq[Connection], margin string) error {
 	separator := "\n" + margin
+	encode := rowEncoder{peers: map[Peer][]byte{}}
 	for row := range rows {
-		text, err := compact(row)
+		text, err := encode.row(&row)
 		if err != nil {
 			return err
 		}
@@ -103,6 +104,46 @@ func writeRows(b *bufio.Writer, rows iter.Seq[Connection], margin string) error 
 		b.WriteString("\n" + margin[2:])
 	}
 	return nil
+}
+
+// A rowEncoder writes connections as JSON. There are far fewer peers than rows: each
+// is encoded once.
+type rowEncoder struct {
+	peers map[Peer][]byte
+	text  []byte
+}
+
+// row is a connection in one line; it is good until the next one.
+func (e *rowEncoder) row(c *Connection) ([]byte, error) {
+	src, err := e.peer(c.Src)
+	if err != nil {
+		return nil, err
+	}
+	dst, err := e.peer(c.Dst)
+	if err != nil {
+		return nil, err
+	}
+	rest := []byte(`{"ports":[]}`)
+	if len(c.Ports) > 0 || c.Limited || c.Reason != "" {
+		rest, err = compact(struct {
+			Ports   []Port `json:"ports"`
+			Limited bool   `json:"limited,omitempty"`
+			Reason  string `json:"reason,omitempty"`
+		}{c.Ports, c.Limited, c.Reason})
+	}
+	e.text = append(append(e.text[:0], `{"src":`...), src...)
+	e.text = append(append(append(e.text, `,"dst":`...), dst...), ',')
+	e.text = append(e.text, rest[1:]...)
+	return e.text, err
+}
+
+func (e *rowEncoder) peer(p Peer) ([]byte, error) {
+	if text, known := e.peers[p]; known {
+		return text, nil
+	}
+	text, err := compact(p)
+	e.peers[p] = text
+	return text, err
 }
 
 // compact is a value as JSON in one line, with what nobody could see escaped.
@@ -127,8 +168,9 @@ func WriteYAML(w io.Writer, c *Connectivity) error {
 	}{{"connections", c.Connections()}, {"unknown", c.Unknown()}} {
 		b.WriteString(list.name + ":")
 		none := true
+		encode := rowEncoder{peers: map[Peer][]byte{}}
 		for row := range list.rows {
-			text, err := compact(row)
+			text, err := encode.row(&row)
 			if err != nil {
 				return err
 			}

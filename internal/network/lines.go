@@ -120,7 +120,28 @@ func (g *grouped) add(l *link) {
 		g.by[key] = &group{ports: l.ports, limited: l.limited}
 		g.keys = append(g.keys, key)
 	}
-	g.by[key].dst = append(g.by[key].dst, l.dst)
+	g.by[key].join(l.dst)
+}
+
+// join adds a destination. Addresses of one name, which may have been apart for what is
+// not known of them, are one again; they come last.
+func (g *group) join(s side) {
+	for i := len(g.dst) - 1; i >= 0; i-- {
+		have := &g.dst[i]
+		switch {
+		case have.endpoint != nil && have.endpoint.Kind != netpol.OfWorld:
+			i = 0
+		case have.endpoint == nil && s.endpoint == nil:
+			have.outside = have.outside.Union(s.outside)
+			return
+		case have.endpoint != nil && s.endpoint != nil && have.endpoint.Name == s.endpoint.Name && s.endpoint.Kind == netpol.OfWorld:
+			both := *have.endpoint
+			both.Addresses = both.Addresses.Union(s.endpoint.Addresses)
+			have.endpoint = &both
+			return
+		}
+	}
+	g.dst = append(g.dst, s)
 }
 
 // A whole knows what is all of something in a world.
@@ -228,8 +249,9 @@ func (all *whole) destinations(sides []side, to *Target) (list []place) {
 			others = append(others, s)
 		}
 	}
-	if to == nil && len(nodes) == all.nodes && len(others) == len(all.named) && away != nil &&
-		outsideText(away.outside) == anyOutside && !slices.ContainsFunc(others, func(s side) bool { return !all.isWhole(s.endpoint) }) {
+	// Where only a part of the addresses of a name is reached, the rest is missing in
+	// away, too: a set that is everything has all of all names.
+	if to == nil && len(nodes) == all.nodes && len(others) == len(all.named) && away != nil && outsideText(away.outside) == anyOutside {
 		if len(pods) == all.pods {
 			return []place{{text: all.in(everything)}}
 		}

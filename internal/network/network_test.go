@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -420,4 +421,46 @@ func FuzzFind(f *testing.F) {
 			t.Errorf("a control character in %q", out.Bytes()[max(0, i-20):i+1])
 		}
 	})
+}
+
+// linesOf are the lines from a/w0 under a Cilium policy about it, with a range that is
+// called lab.
+func linesOf(t *testing.T, spec string) (list []string) {
+	t.Helper()
+	snap := random(rand.New(rand.NewSource(1)), 0)
+	snap.Add(&evidence.Ref{APIVersion: "cilium.io/v2", Kind: "CiliumNetworkPolicy", Namespace: "a", Name: "p"},
+		&evidence.Custom{JSON: []byte(`{"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy", "metadata": {"name": "p", "namespace": "a"}, "spec": {"endpointSelector": {"matchLabels": {"app": "0"}}, ` + spec + `}}`)})
+	lab, err := cidr.Parse("203.0.113.0/24")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := NewWorld(snap, reach.Options{Ranges: map[string]cidr.Set{"lab": lab}}, "")
+	for l := range (&Connectivity{Worlds: []*World{w}}).lines() {
+		if l.src.text == "a/Deployment/w0" {
+			list = append(list, l.dst.text+" : "+l.portText())
+		}
+	}
+	return list
+}
+
+// Everything is all that there is: not all but the API server, nor all but a part of a
+// range with a name. Addresses that differ only in what is not known are one.
+func TestLinesOfWholes(t *testing.T) {
+	for name, test := range map[string]struct {
+		spec string
+		want []string
+	}{
+		"all":           {`"egress": [{"toEntities": ["world", "host", "remote-node", "kube-apiserver"]}]`, []string{"b/Deployment/w0 : all", "everything but pods : all"}},
+		"no API server": {`"egress": [{"toEntities": ["world", "host", "remote-node"]}]`, []string{"b/Deployment/w0 : all", "every node : all", "cloud metadata : all", "lab (203.0.113.0/24) : all", "any address outside : all"}},
+		"part of a range": {`"egress": [{"toEntities": ["world", "host", "remote-node", "kube-apiserver"]}], "egressDeny": [{"toCIDR": ["203.0.113.0/25"]}]`,
+			[]string{"b/Deployment/w0 : all", "every node : all", "cloud metadata : all", "lab (203.0.113.128/25) : all", "any address outside except 203.0.113.0/25 : all", "API server : ICMPv6"}},
+		"not known of a part": {`"egress": [{"toCIDR": ["0.0.0.0/0"], "toPorts": [{"ports": [{"port": "80", "protocol": "TCP"}]}]}, {"toCIDRSet": [{"cidrGroupRef": "unread"}], "toPorts": [{"ports": [{"port": "53", "protocol": "UDP"}]}]}], "egressDeny": [{"toCIDR": ["203.0.113.0/25"], "toPorts": [{"ports": [{"port": "53", "protocol": "UDP"}]}]}]`,
+			[]string{"cloud metadata (100.100.100.200, 168.63.129.16, 169.254.169.254 and 3 more ranges) : TCP 80", "lab (203.0.113.0/24) : TCP 80", "0.0.0.0/0 : TCP 80"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, linesOf(t, test.spec)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
 }

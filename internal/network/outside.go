@@ -76,6 +76,8 @@ func outsideText(set cidr.Set) string {
 		missing := part.all.Minus(part.set)
 		switch {
 		case part.set.Empty():
+		case missing.Empty():
+			parts = append(parts, prefixText(part.all))
 		case len(missing.Prefixes()) < len(part.set.Prefixes()) && len(missing.Prefixes()) <= maxPrefixes:
 			parts = append(parts, prefixText(part.all)+" except "+prefixText(missing))
 		default:

@@ -122,6 +122,9 @@ func (d *drawing) join(pairs map[[2]int]bool, members [][]int, k kindOfLine) (li
 			continue
 		}
 		a, b := d.area[p[0]], d.area[p[1]]
+		if a == b {
+			continue // a line from a box to the edge of its own area tells nobody anything
+		}
 		if out := [3]int{0, p[0], b}; !tried[out] && len(members[b]) > 1 {
 			tried[out] = true
 			if take(end{p[0], false}, end{b, true}, p[:1], members[b]) {
@@ -207,15 +210,25 @@ func (d *drawing) areaShapes(b *strings.Builder) {
 		if a.Outside {
 			class += " map-outside"
 		}
-		fmt.Fprintf(b, `<g class="%s" id="%s-a%d" tabindex="0"><rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="8"/><text x="%.1f" y="%.1f">%s</text></g>`+"\n",
-			class, escape(d.ID), i, r.x, r.y, r.w, r.h, r.x+areaPad, r.y+20, escape(a.Name))
+		fmt.Fprintf(b, `<g class="%s" id="%s-a%d" tabindex="0"><rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="8"/><text x="%.1f" y="%.1f">%s</text><title>%s</title></g>`+"\n",
+			class, escape(d.ID), i, r.x, r.y, r.w, r.h, r.x+areaPad, r.y+20, escape(a.Name), escape(areaTitle(a)))
 	}
+}
+
+func areaTitle(a Area) string {
+	if a.Outside {
+		return a.Name
+	}
+	return fmt.Sprintf("%s: %d workloads", a.Name, len(a.Boxes))
 }
 
 func (d *drawing) boxes(b *strings.Builder) {
 	n := 0
 	for _, a := range d.Areas {
 		for _, box := range a.Boxes {
+			if a.Outside { // that the outside is open is no news
+				box.OpenIn, box.OpenOut = false, false
+			}
 			r := d.box[n]
 			class := "map-box"
 			if box.OpenIn {

@@ -38,7 +38,7 @@ type Box struct {
 	Name, Kind string
 	// OpenIn is set when everyone may connect to it, OpenOut when it may connect
 	// to everyone. Lines that this implies are left out: a mark on the box stands
-	// for them.
+	// for them. Boxes outside carry no marks.
 	OpenIn, OpenOut bool
 }
 
@@ -102,7 +102,7 @@ func Draw(m Map) Drawing {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg class="map" id="%s" role="img" aria-label="%s" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" xmlns="http://www.w3.org/2000/svg">`+"\n",
 		escape(d.ID), escape(m.Title), d.size.x, d.size.y, d.size.x, d.size.y)
-	fmt.Fprintf(&b, `<defs><marker id="%s-tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0 0.5 8 4 0 7.5z" class="map-tip"/></marker></defs>`+"\n", escape(d.ID))
+	fmt.Fprintf(&b, `<defs><marker id="%s-tip" viewBox="0 0 8 8" refX="7" refY="4" markerUnits="userSpaceOnUse" markerWidth="9" markerHeight="9" orient="auto-start-reverse"><path d="M0 0.5 8 4 0 7.5z" class="map-tip"/></marker></defs>`+"\n", escape(d.ID))
 	d.areaShapes(&b)
 	for _, l := range lines {
 		d.line(&b, l)

@@ -209,3 +209,22 @@ func TestEmptyMap(t *testing.T) {
 		}
 	}
 }
+
+// The outside carries no marks, and within an area lines lead from box to box.
+func TestMarksAndOwnArea(t *testing.T) {
+	m := Map{Areas: []Area{
+		{Name: "outside", Outside: true, Boxes: []Box{{Name: "internet", OpenIn: true, OpenOut: true}}},
+		{Name: "shop", Boxes: []Box{{Name: "web"}, {Name: "cart"}, {Name: "db"}}},
+	}, Lines: []Line{{From: 1, To: 2, Ports: "TCP 80"}, {From: 1, To: 3, Ports: "TCP 80"}}}
+	d := Draw(m)
+	if strings.Contains(d.SVG, "map-mark") || strings.Contains(d.SVG, "map-open") {
+		t.Error("the outside is marked as open")
+	}
+	if d.Drawn != 2 {
+		t.Errorf("%d lines, want one for each connection", d.Drawn)
+	}
+	m.Areas[1].Boxes[0].OpenIn = true
+	if d := Draw(m); strings.Count(d.SVG, `class="map-mark"`) != 1 {
+		t.Error("a workload that is open is not marked")
+	}
+}

@@ -29,12 +29,16 @@ func (g *Graph) Admit(w Way) []Admission {
 	if w.Endpoint == nil {
 		return []Admission{{From: g.clients(w.From), Unknown: ports.All(), Reason: w.Unknown}}
 	}
-	fixed := g.standIns(w)
+	fixed := map[families][]Explanation{}
 	var list []Admission
 	for _, client := range g.clients(w.From) {
-		seen := fixed
+		f := possessed(client.Addresses)
+		if fixed[f] == nil {
+			fixed[f] = g.standIns(w, f)
+		}
+		seen := fixed[f]
 		if !w.ByProxy {
-			seen = append([]Explanation{g.Weigh(w.Endpoint, netpol.Ingress, client, w.Ports)}, fixed...)
+			seen = append([]Explanation{g.Weigh(w.Endpoint, netpol.Ingress, client, w.Ports)}, seen...)
 		}
 		list = admit(list, client, w.past(client, agreed(seen, w)))
 	}
@@ -77,14 +81,25 @@ func (g *Graph) clients(from cidr.Set) (list []*Endpoint) {
 	return list
 }
 
+// of are those of some addresses that are of families that there are. On its way a
+// packet stays in its own.
+func (in families) of(set cidr.Set) cidr.Set {
+	for f, is := range in {
+		if is == isNot {
+			set = set.Minus(family(f).all())
+		}
+	}
+	return set
+}
+
 // standIns are the answers for those who may connect to the pods in the client's place.
-func (g *Graph) standIns(w Way) (list []Explanation) {
-	if w.ByNode {
-		list = append(list, g.weigh(w.Endpoint, &member{Endpoint: &Endpoint{Kind: netpol.OfWorld, Addresses: g.universe.addresses.nodes}}, w.Ports))
+func (g *Graph) standIns(w Way, f families) (list []Explanation) {
+	if nodes := f.of(g.universe.addresses.nodes); w.ByNode && !nodes.Empty() {
+		list = append(list, g.weigh(w.Endpoint, &member{Endpoint: &Endpoint{Kind: netpol.OfWorld, Addresses: nodes}, has: possessed(nodes)}, w.Ports))
 	}
 	if w.ByBalancer {
 		for _, e := range g.World() {
-			if e.Name == "" && e.Addresses.Overlaps(Private()) {
+			if e.Name == "" && e.Addresses.Overlaps(f.of(Private())) {
 				list = append(list, g.Weigh(w.Endpoint, netpol.Ingress, e, w.Ports))
 			}
 		}
@@ -110,14 +125,8 @@ func (g *Graph) standIns(w Way) (list []Explanation) {
 
 // weigh is what the policies of an endpoint say of connections from a peer.
 func (g *Graph) weigh(e *Endpoint, peer *member, asked ports.Set) Explanation {
-	x := Explanation{Src: peer.Endpoint, Dst: e, Allowed: asked}
-	for layer, tiers := range g.tiers(netpol.Ingress) {
-		w := &walk{g: g, direction: netpol.Ingress, subject: g.member(e), peer: peer, live: asked}
-		allowed, denied := w.layer(netpol.Layer(layer), tiers, asked)
-		x.Allowed, x.Denied = x.Allowed.Intersect(allowed), x.Denied.Union(denied)
-		x.Steps = append(x.Steps, w.steps...)
-	}
-	x.Unknown = asked.Minus(x.Allowed).Minus(x.Denied)
+	x, subject := Explanation{Src: peer.Endpoint, Dst: e}, g.member(e)
+	x.settle(subject.between(peer), asked, func(f family) (verdict, []Step) { return g.weighEnd(subject, netpol.Ingress, peer, asked, f) })
 	return x
 }
 

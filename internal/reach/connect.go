@@ -23,6 +23,7 @@ type task struct {
 // together with those that are known.
 func (g *Graph) runPrograms(d netpol.Direction, known map[string]int32) {
 	dir := g.directions[d]
+	dir.mark()
 	var tasks []task
 	byKey := map[string]int32{}
 	for f := range dir.programOf {
@@ -144,6 +145,7 @@ func (g *Graph) Between(src, dst *Endpoint) Connection {
 		x := g.Explain(src, dst, ports.All())
 		return Connection{Src: src, Dst: dst, Ports: x.Allowed, Unknown: x.Unknown, Limited: !x.Limited.Empty()}
 	}
+	g.weighAll()
 	p := pair{families: g.member(src).between(g.member(dst))}
 	for _, f := range []family{ipv4, ipv6} {
 		p.egress[f], p.ingress[f] = g.verdict(netpol.Egress, f, src, dst), g.verdict(netpol.Ingress, f, dst, src)
@@ -164,6 +166,7 @@ func (g *Graph) connection(p pair) Connection {
 // source and destination. Pairs of two endpoints outside the cluster are left out.
 func (g *Graph) Connections() iter.Seq[Connection] {
 	return func(yield func(Connection) bool) {
+		g.weighAll()
 		ingress := newColumn(g.directions[netpol.Ingress].programs)
 		known := map[pair]Connection{}
 		for _, src := range g.endpoints {

@@ -50,13 +50,14 @@ type universe struct {
 	seen       map[string]bool
 	namespaces map[string]*holder
 	addresses  addresses
+	slicing    *slicing
 }
 
 // newUniverse puts pods that no policy can tell apart into one endpoint, and cuts the
 // addresses outside along the edges of the sets that policies name.
 func newUniverse(snap *evidence.Snapshot, o Options, by *mention) *universe {
 	a := newAddresses(snap, o)
-	u := &universe{of: map[*evidence.Workload]*Endpoint{}, seen: map[string]bool{}, addresses: a}
+	u := &universe{of: map[*evidence.Workload]*Endpoint{}, seen: map[string]bool{}, addresses: a, slicing: newSlicing(snap)}
 	u.addPods(snap, by.workloads, a)
 	u.addNodes(snap, a)
 	u.add(&member{Endpoint: &Endpoint{Kind: netpol.OfAPIServer, Name: "API server", Addresses: a.apiServer}})
@@ -445,9 +446,11 @@ type addresses struct {
 	// inside are the addresses that surely belong to pods and nodes.
 	inside cidr.Set
 	node   map[string]cidr.Set
-	// families are those of the cluster; exact is whether those of the API server are its own.
+	// families are the cluster's; exact is whether those of the API server are its own.
 	families families
 	exact    bool
+	// nodesGiven is whether the user said where nodes are.
+	nodesGiven bool
 }
 
 // familiesOf are the families of an endpoint: of its own addresses where they are
@@ -465,7 +468,7 @@ func (a addresses) familiesOf(m *member) families {
 }
 
 func newAddresses(snap *evidence.Snapshot, o Options) addresses {
-	a := addresses{pods: o.Pods, nodes: o.Nodes, node: map[string]cidr.Set{}}
+	a := addresses{pods: o.Pods, nodes: o.Nodes, nodesGiven: !o.Nodes.Empty(), node: map[string]cidr.Set{}}
 	var podRanges, own cidr.Set
 	for _, n := range snap.Nodes {
 		for _, text := range append(slices.Clone(n.Value.Spec.PodCIDRs), n.Value.Spec.PodCIDR) {

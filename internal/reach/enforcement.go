@@ -2,6 +2,7 @@ package reach
 
 import (
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -17,16 +18,26 @@ import (
 func (g *Graph) readPolicies(snap *evidence.Snapshot) {
 	e, twofold := enforcement(snap)
 	g.enforcement, g.standIn = e, map[*netpol.Policy]bool{}
+	switch {
+	case twofold:
+		g.blind = mayBe
+	case e == netpol.Cilium:
+		g.blind = isSo
+	}
 	g.take(kubernetes.Read(snap, e))
 	ofKubernetes := len(g.inForce)
 	g.take(cilium.Read(snap))
 	g.take(calico.Read(snap))
 	if twofold {
 		for i, p := range g.inForce[ofKubernetes:] {
-			g.inForce[ofKubernetes+i] = obscured(p)
+			o := obscured(p, "policies of Cilium and of Calico: which of them is enforced is not known")
+			o.Tier, o.Order = ofEither, 0
+			g.inForce[ofKubernetes+i] = o
 		}
 	}
 	g.take(istio.Read(snap))
+	g.take(foreign(snap), nil)
+	g.contradict()
 	slices.SortStableFunc(g.inForce, compareOrder)
 	g.policies = slices.Clone(g.inForce)
 	if snap.Cluster == nil {
@@ -38,13 +49,50 @@ func (g *Graph) readPolicies(snap *evidence.Snapshot) {
 	}
 }
 
+// ofEither is where the policies of two plugins are asked: before those of Kubernetes,
+// for either plugin may let through, or leave to what it asks later, what these deny.
+var ofEither = netpol.Tier{Name: "Cilium or Calico", Order: math.Inf(-1), Default: netpol.Deny}
+
 func (g *Graph) take(valid []*netpol.Policy, invalid []netpol.Invalid) {
 	g.inForce, g.invalid = append(g.inForce, valid...), append(g.invalid, invalid...)
 }
 
+// contradict obscures policies that are written several times under one name and not
+// alike: nobody knows which of them is in force.
+func (g *Graph) contradict() {
+	type name struct{ group, kind, namespace, name string }
+	nameOf := func(p *netpol.Policy) name { return name{p.Group(), p.Kind, p.Namespace, p.Name} }
+	parts := map[*evidence.Ref][]*netpol.Policy{}
+	for _, p := range g.inForce {
+		parts[p.Ref] = append(parts[p.Ref], p)
+	}
+	first, differ := map[name]*evidence.Ref{}, map[name]bool{}
+	for _, p := range g.inForce {
+		switch n := nameOf(p); {
+		case strings.HasSuffix(p.Name, "-"): // a generateName: each gets a name of its own
+		case first[n] == nil:
+			first[n] = p.Ref
+		case first[n] != p.Ref && !differ[n]:
+			differ[n] = !alike(parts[first[n]], parts[p.Ref])
+		}
+	}
+	for i, p := range g.inForce {
+		if differ[nameOf(p)] {
+			g.inForce[i] = obscured(p, p.String()+" is written several times, and not alike: which of them is in force is not known")
+		}
+	}
+}
+
+// alike reports whether two writings of a policy say the same.
+func alike(a, b []*netpol.Policy) bool {
+	return slices.EqualFunc(a, b, func(a, b *netpol.Policy) bool {
+		return a.Tier == b.Tier && a.Order == b.Order && reflect.DeepEqual(a.Subject, b.Subject) &&
+			reflect.DeepEqual(a.Ingress, b.Ingress) && reflect.DeepEqual(a.Egress, b.Egress)
+	})
+}
+
 // obscured is a policy of which it is not known whether anything enforces it.
-func obscured(p *netpol.Policy) *netpol.Policy {
-	const why = "policies of Cilium and of Calico: which of them is enforced is not known"
+func obscured(p *netpol.Policy, why string) *netpol.Policy {
 	unknown := func(r *netpol.Rules) *netpol.Rules {
 		if r == nil {
 			return nil
@@ -130,6 +178,7 @@ func (g *Graph) unread(i netpol.Invalid) *netpol.Policy {
 	return p
 }
 
+// networkPolicyTier is where NetworkPolicies are weighed, as their reader has it.
 func networkPolicyTier(e netpol.Enforcement) (t netpol.Tier, order float64) {
 	t = netpol.Tier{Name: "NetworkPolicy", Order: netpol.DefaultOrder, Default: netpol.Deny}
 	switch e {

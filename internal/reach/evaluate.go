@@ -64,15 +64,15 @@ func (m *machine) run(g *Graph, d netpol.Direction, stages []*stage, subject net
 		m.of = make([]int32, len(g.universe.members))
 	}
 	clear(m.of)
-	hosts := g.hosts
+	hosts, others := g.hosts, g.others
 	if subject != netpol.OfPod {
-		hosts = nil
+		hosts, others = nil, g.everyone
 	}
 	for i, s := range stages {
 		for _, r := range s.rounds {
 			m.round(r, g.everyone)
 		}
-		m.apply(g.everyone.minus(hosts), func(before state) (state, bool) { return before.endTier(s, isNot), true })
+		m.apply(others, func(before state) (state, bool) { return before.endTier(s, isNot), true })
 		m.apply(hosts, func(before state) (state, bool) {
 			return before.endTier(s, reachesOwnNode(s.tier, d, g.enforcement)), true
 		})

@@ -34,7 +34,7 @@ func (g *Graph) means(x netpol.Expr, e *member, f family) (t truth, why string) 
 	case netpol.Pods:
 		return e.among(x.Of)
 	case netpol.Address:
-		if t := addressed(e.Kind, e.Addresses, x.In, f, g.enforcement == netpol.Cilium); t != mayBe {
+		if t := addressed(e.Kind, f.part(e.Addresses), x.In, g.blind); t != mayBe {
 			return t, ""
 		}
 		return mayBe, "which address it has is not known"
@@ -166,7 +166,9 @@ func (x *Explanation) settle(in families, asked ports.Set, ask func(family) (ver
 	var v [2]verdict
 	var steps [2][]Step
 	for f := range v {
-		v[f], steps[f] = ask(family(f))
+		if in[f] != isNot {
+			v[f], steps[f] = ask(family(f))
+		}
 	}
 	both := in.either(v[ipv4], v[ipv6])
 	x.Allowed, x.Unknown, x.Limited = both.allowed, both.unknown, both.limited
@@ -208,27 +210,31 @@ func (g *Graph) weighEnd(subject *member, d netpol.Direction, peer *member, aske
 }
 
 // about are the policies with rules of a direction that are about an endpoint, or may be.
-func (g *Graph) about(e *member, d netpol.Direction) (list []*netpol.Policy) {
-	if e.ID == unread {
-		return slices.DeleteFunc(slices.Clone(g.policies), func(p *netpol.Policy) bool { return p.Side(d) == nil })
-	}
+func (g *Graph) about(e *member, d netpol.Direction) []*netpol.Policy {
 	dir := g.directions[d]
-	var places []int32
-	for f := range dir.chainOf {
-		for _, link := range dir.links(dir.chainOf[f][e.ID]) {
-			places = append(places, link.policy)
+	switch {
+	case e.ID != unread:
+		four, six := dir.chainOf[ipv4][e.ID], dir.chainOf[ipv6][e.ID]
+		places := dir.places(nil, four)
+		if six != four {
+			places = dir.places(places, six)
 		}
+		return g.at(places)
+	case e.Kind == netpol.OfPod && e.Namespace != "":
+		return g.at(slices.Concat(dir.bare[e.Namespace], dir.bare[""]))
 	}
-	slices.Sort(places)
-	for _, i := range slices.Compact(places) {
-		list = append(list, g.policies[i])
-	}
-	return list
+	return slices.DeleteFunc(slices.Clone(g.policies), func(p *netpol.Policy) bool { return p.Side(d) == nil })
 }
 
-// tiers are the policies with rules of a direction by layer and tier.
-func (g *Graph) tiers(d netpol.Direction) (layers [2][][]*netpol.Policy) {
-	return byTier(slices.DeleteFunc(slices.Clone(g.policies), func(p *netpol.Policy) bool { return p.Side(d) == nil }))
+// at are the policies at some places, in the order in which they are asked.
+func (g *Graph) at(places []int32) []*netpol.Policy {
+	slices.Sort(places)
+	places = slices.Compact(places)
+	list := make([]*netpol.Policy, len(places))
+	for i, place := range places {
+		list[i] = g.policies[place]
+	}
+	return list
 }
 
 // byTier are policies by layer and tier.

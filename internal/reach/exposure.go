@@ -33,7 +33,8 @@ type Way struct {
 	How string
 	// Service is what an Ingress or a route sends to; nil for the other ways.
 	Service *evidence.Object[corev1.Service]
-	// Workload and its Endpoint are who is reached; nil where that is not known.
+	// Workload is whose pods are reached, nil where it is a node or the API server.
+	// Endpoint is nil, too, where it is not known who is.
 	Workload *evidence.Workload
 	Endpoint *Endpoint
 	// Front are the ports that the outside connects to, as far as they are known, Ports
@@ -83,7 +84,7 @@ func (g *Graph) Ways(snap *evidence.Snapshot) []Way {
 		if o.through != nil {
 			way.ByProxy, way.Proxies = true, proxies.of(o.through)
 		}
-		list = append(list, way.to(o, services[o.service], pods)...)
+		list = append(list, g.to(way, o, services[o.service], pods)...)
 	}
 	for _, e := range g.Endpoints() {
 		for _, w := range e.Workloads {
@@ -127,13 +128,15 @@ func (g *Graph) enter(list []Way) {
 	}
 }
 
-// to is the way to each of the workloads that an opening leads to.
-func (way Way) to(o opening, service *evidence.Object[corev1.Service], pods map[string][]*Endpoint) (list []Way) {
+// to is the way to each of those that an opening leads to. Where it leads out again
+// there is none.
+func (g *Graph) to(way Way, o opening, service *evidence.Object[corev1.Service], pods map[string][]*Endpoint) (list []Way) {
 	unknown := func(why string) []Way {
-		if way.Unknown == "" {
-			way.Unknown = why
+		one := way
+		if one.Unknown == "" {
+			one.Unknown = why
 		}
-		return []Way{way}
+		return []Way{one}
 	}
 	switch {
 	case o.service.name == "":
@@ -144,19 +147,21 @@ func (way Way) to(o opening, service *evidence.Object[corev1.Service], pods map[
 	if way.By != service.Ref {
 		way.Service = service
 	}
-	if why := unselective(service); why != "" {
-		return unknown(why)
-	}
-	for _, e := range pods[service.Namespace] {
-		for _, b := range e.backends(service) {
-			one := way
-			one.Workload, one.Endpoint, one.Ports = b.Workload, e, o.port.of(service, b)
-			if one.Unknown == "" {
-				one.Unknown = b.Unknown
-			}
-			if !one.Ports.Empty() {
-				list = append(list, one)
-			}
+	for _, b := range g.backends(service, pods[service.Namespace]) {
+		switch {
+		case b.Endpoint == nil:
+			list = append(list, unknown(b.Unknown)...)
+			continue
+		case b.outward():
+			continue
+		}
+		one := way
+		one.Workload, one.Endpoint, one.Ports = b.Workload, b.Endpoint, o.port.of(service, b)
+		if one.Unknown == "" {
+			one.Unknown = b.Unknown
+		}
+		if !one.Ports.Empty() {
+			list = append(list, one)
 		}
 	}
 	return list
@@ -361,7 +366,7 @@ var internalAnnotations = []struct{ key, value string }{
 func (x Exposures) Exposed(w *evidence.Workload) []string {
 	var reasons []string
 	for _, e := range x[w.Namespace] {
-		if chosen, why := selects(e.selector, w); chosen && why == "" && !slices.Contains(reasons, e.reason) {
+		if e.reaches(w) && !slices.Contains(reasons, e.reason) {
 			reasons = append(reasons, e.reason)
 		}
 	}
@@ -374,10 +379,21 @@ func (x Exposures) Exposed(w *evidence.Workload) []string {
 	return reasons
 }
 
-// An exposure is one way in from outside, to the pods that a Service selects.
+// An exposure is one way in from outside, to the pods that a Service selects, or to
+// those that its EndpointSlices name.
 type exposure struct {
 	selector map[string]string
+	named    []*evidence.Workload
 	reason   string
+}
+
+// reaches reports whether the way surely leads to pods of a workload.
+func (e *exposure) reaches(w *evidence.Workload) bool {
+	if len(e.selector) == 0 {
+		return slices.Contains(e.named, w)
+	}
+	chosen, why := selects(e.selector, w)
+	return chosen && why == "" || slices.Contains(e.named, w)
 }
 
 // Exposures are the ways in from outside by Services and routes, by namespace.
@@ -387,17 +403,18 @@ type Exposures map[string][]exposure
 // snapshot, without a Graph: whether policies let anybody in is not asked.
 func NewExposures(snap *evidence.Snapshot) Exposures {
 	services := servicesByName(snap)
+	x := newSlicing(snap)
 	exposures := Exposures{}
 	for _, o := range openings(snap) {
 		s := services[o.service]
-		if !o.wide() || o.implied || s == nil || unselective(s) != "" {
+		if !o.wide() || o.implied || s == nil || elsewhere(s) != "" {
 			continue
 		}
 		reason := o.by.String()
 		if o.by == s.Ref {
 			reason = fmt.Sprintf("%s (%s)", s, o.how)
 		}
-		exposures[s.Namespace] = append(exposures[s.Namespace], exposure{s.Value.Spec.Selector, reason})
+		exposures[s.Namespace] = append(exposures[s.Namespace], exposure{s.Value.Spec.Selector, x.named(s), reason})
 	}
 	return exposures
 }

@@ -10,6 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -37,6 +38,12 @@ func load(t *testing.T, text string) *evidence.Snapshot {
 			snap.Add(ref, []*evidence.Workload{w})
 		case "Service":
 			snap.Add(ref, decode(t, doc, &corev1.Service{}))
+		case "EndpointSlice":
+			snap.Add(ref, decode(t, doc, &discoveryv1.EndpointSlice{}))
+		case "Node":
+			snap.Add(ref, decode(t, doc, &corev1.Node{}))
+		case "Namespace":
+			snap.Add(ref, decode(t, doc, &corev1.Namespace{}))
 		case "Ingress":
 			snap.Add(ref, decode(t, doc, &networkingv1.Ingress{}))
 		case "NetworkPolicy":

@@ -51,32 +51,42 @@ func truthOf(b bool) truth {
 	return isNot
 }
 
-// addressed reports whether an endpoint that has one of some addresses is in a set, in
-// a connection of a family, or, where it has no addresses of that, of the other one.
-// Blind plugins know pods and nodes by what they are, not by their addresses, and the
-// API server where it runs on a node.
-func addressed(k netpol.Kind, addresses, set cidr.Set, f family, blind bool) truth {
-	if blind && (k == netpol.OfPod || k == netpol.OfHost) {
-		return isNot
+// part is those of some addresses that count in a connection of the family: its own, or
+// all where there are none.
+func (f family) part(of cidr.Set) cidr.Set {
+	if own := of.Intersect(f.all()); !own.Empty() {
+		return own
 	}
-	own := addresses.Intersect(f.all())
-	if own.Empty() {
-		own = addresses
-	}
-	switch {
-	case !set.Overlaps(own):
-		return isNot
-	case blind && k == netpol.OfAPIServer || !set.Covers(own):
-		return mayBe
-	}
-	return isSo
+	return of
 }
 
-// families are those that a cluster has: of the ranges of its pods where they are
-// known, else of its nodes and Services. Where nothing tells it has IPv4, and perhaps
-// IPv6.
+// addressed reports whether an endpoint that has one of some addresses is in a set.
+// Blind plugins know pods and nodes by what they are, not by their addresses, and the
+// API server where it runs on a node.
+func addressed(k netpol.Kind, addresses, set cidr.Set, blind truth) truth {
+	inside := k == netpol.OfPod || k == netpol.OfHost
+	if inside && blind == isSo {
+		return isNot
+	}
+	t := mayBe
+	if a, single := addresses.Single(); single {
+		t = truthOf(set.Contains(a))
+	} else if !set.Overlaps(addresses) {
+		t = isNot
+	} else if set.Covers(addresses) {
+		t = isSo
+	}
+	if k != netpol.OfWorld && blind != isNot {
+		return min(t, mayBe)
+	}
+	return t
+}
+
+// families are those that something has addresses of.
 type families [2]truth
 
+// familiesOf are those of a cluster: of the ranges of its pods where they are known, else
+// of its nodes and Services. Where nothing tells it has IPv4, and perhaps IPv6.
 func familiesOf(snap *evidence.Snapshot, pods, nodes cidr.Set) families {
 	if !pods.Empty() {
 		return possessed(pods)

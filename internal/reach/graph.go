@@ -2,6 +2,7 @@ package reach
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/reach/cidr"
@@ -40,16 +41,24 @@ type Endpoint struct {
 // does not change; it is safe for concurrent use.
 type Graph struct {
 	enforcement netpol.Enforcement
+	// blind is whether blocks of addresses mean no pods and no nodes.
+	blind truth
 	// policies are those in force in the order in which they are asked, and among them
 	// what stands for those of which it is not known; inForce are the former alone.
 	policies, inForce []*netpol.Policy
 	standIn           map[*netpol.Policy]bool
 	invalid           []netpol.Invalid
 
-	universe        *universe
-	endpoints       []*Endpoint
-	everyone, hosts bitset
-	directions      [2]*direction
+	universe  *universe
+	endpoints []*Endpoint
+	// byKind are the endpoints of each kind.
+	byKind     [4][]*Endpoint
+	directions [2]*direction
+
+	// All pairs are weighed when the first is asked for: checks ask for none.
+	weighing sync.Once
+	// everyone are all endpoints, hosts those in the network of nodes, others the rest.
+	everyone, hosts, others bitset
 	// verdicts are all that occur, closed those that allow nothing.
 	verdicts []verdict
 	closed   []bool
@@ -57,11 +66,14 @@ type Graph struct {
 
 // A direction is what the policies say of all endpoints in one direction.
 type direction struct {
-	// sides are the rules of the policies, by their place.
-	sides []*side
 	// chains are the policies that are about endpoints, chainOf each endpoint's by family.
 	chains  []chain
 	chainOf [2][]int32
+	// bare are the policies that may be about a pod of which only the namespace is
+	// known, by their place: those of one namespace alone, and under "" all others.
+	bare map[string][]int32
+	// sides are the rules of the policies, by their place, until the programs have run.
+	sides []*side
 	// programs are the verdicts about the peers, programOf each endpoint's by family.
 	programs  [][]run
 	programOf [2][]int32
@@ -71,34 +83,47 @@ type direction struct {
 // next run.
 type run struct{ from, verdict int32 }
 
-// NewGraph reads the policies of a snapshot and weighs them together.
+// NewGraph reads the policies of a snapshot and finds whom they are about.
 func NewGraph(snap *evidence.Snapshot, o Options) *Graph {
 	g := &Graph{}
 	g.readPolicies(snap)
-	g.weighAll(snap, o)
+	g.survey(snap, o)
 	return g
 }
 
-// weighAll evaluates the policies for all endpoints.
-func (g *Graph) weighAll(snap *evidence.Snapshot, o Options) {
+// survey finds the endpoints, and whom the policies are about.
+func (g *Graph) survey(snap *evidence.Snapshot, o Options) {
 	g.universe = newUniverse(snap, o, mentioned(g.policies))
 	for _, m := range g.universe.members {
 		g.endpoints = append(g.endpoints, m.Endpoint)
+		g.byKind[m.Kind] = append(g.byKind[m.Kind], m.Endpoint)
 	}
-	c := &compiler{matcher: newMatcher(g.universe, g.enforcement), universe: g.universe, named: map[netpol.NamedPort][]*caller{}}
-	g.everyone, g.hosts = c.matcher.everyone(), c.matcher.kinds[netpol.OfHost]
-	known := map[string]int32{}
+	m := newMatcher(g.universe, g.blind)
 	for _, d := range []netpol.Direction{netpol.Ingress, netpol.Egress} {
 		g.directions[d] = &direction{}
-		for _, p := range g.policies {
-			g.directions[d].sides = append(g.directions[d].sides, c.compile(p, d))
+		g.chain(m, d)
+	}
+}
+
+// weighAll evaluates the policies for all pairs of endpoints, once.
+func (g *Graph) weighAll() {
+	g.weighing.Do(func() {
+		m := newMatcher(g.universe, g.blind)
+		c := &compiler{matcher: m, universe: g.universe, named: map[netpol.NamedPort][]*caller{}}
+		g.everyone, g.hosts = m.everyone, m.kinds[netpol.OfHost]
+		g.others = g.everyone.minus(g.hosts)
+		known := map[string]int32{}
+		for _, d := range []netpol.Direction{netpol.Ingress, netpol.Egress} {
+			for _, p := range g.policies {
+				g.directions[d].sides = append(g.directions[d].sides, c.compile(p, d))
+			}
+			g.runPrograms(d, known)
+			g.directions[d].sides = nil
 		}
-		g.chain(c.matcher, d)
-		g.runPrograms(d, known)
-	}
-	for _, v := range g.verdicts {
-		g.closed = append(g.closed, v.nothing())
-	}
+		for _, v := range g.verdicts {
+			g.closed = append(g.closed, v.nothing())
+		}
+	})
 }
 
 // Enforcement is whose rules of evaluation were taken to hold.
@@ -118,27 +143,29 @@ func (g *Graph) Endpoints() []*Endpoint { return g.endpoints }
 // World are the endpoints outside, in parts that no policy cuts: the metadata
 // addresses, the ranges with a name, and all addresses. They overlap: an address of a
 // range is also one of all.
-func (g *Graph) World() []*Endpoint { return g.kind(netpol.OfWorld, "") }
+func (g *Graph) World() []*Endpoint { return slices.Clip(g.byKind[netpol.OfWorld]) }
 
 // Metadata are where clouds tell machines about themselves.
-func (g *Graph) Metadata() []*Endpoint { return g.kind(netpol.OfWorld, metadata) }
+func (g *Graph) Metadata() []*Endpoint { return g.Named(metadata) }
 
 // Named are the parts of a range that the user named.
-func (g *Graph) Named(name string) []*Endpoint { return g.kind(netpol.OfWorld, name) }
+func (g *Graph) Named(name string) (list []*Endpoint) {
+	for _, e := range g.World() {
+		if e.Name == name {
+			list = append(list, e)
+		}
+	}
+	return list
+}
 
 // APIServer is the API server.
-func (g *Graph) APIServer() *Endpoint { return g.kind(netpol.OfAPIServer, "")[0] }
+func (g *Graph) APIServer() *Endpoint { return g.byKind[netpol.OfAPIServer][0] }
 
 // Nodes are the nodes, without the pods in their network. Where none were read one
 // endpoint stands for all.
-func (g *Graph) Nodes() []*Endpoint {
-	return slices.DeleteFunc(g.kind(netpol.OfHost, ""), func(e *Endpoint) bool { return len(e.Workloads) > 0 })
-}
-
-// kind are the endpoints of a kind, with a name or with any.
-func (g *Graph) kind(k netpol.Kind, name string) (list []*Endpoint) {
-	for _, e := range g.endpoints {
-		if e.Kind == k && (name == "" || e.Name == name) {
+func (g *Graph) Nodes() (list []*Endpoint) {
+	for _, e := range g.byKind[netpol.OfHost] {
+		if len(e.Workloads) == 0 {
 			list = append(list, e)
 		}
 	}
@@ -219,8 +246,8 @@ type Explanation struct {
 // A Step is one rule, or one default, that had a say.
 type Step struct {
 	Direction netpol.Direction
-	// Policy and Rule are nil where no policy is about the endpoint; Rule alone is
-	// nil where the policy isolates and no rule of the tier matched.
+	// Policy and Rule are nil where no policy is about the endpoint, or none decides;
+	// Rule alone is nil where the policy isolates and no rule of the tier matched.
 	Policy *netpol.Policy
 	Rule   *netpol.Rule
 	Action netpol.Action

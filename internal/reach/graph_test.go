@@ -25,7 +25,7 @@ type dice struct {
 
 func newDice(seed uint64) *dice { return &dice{Rand: rand.New(rand.NewPCG(seed, 1))} }
 
-// often is true once in n times.
+// once is true once in n times.
 func (d *dice) once(n int) bool { return d.IntN(n) == 0 }
 
 func oneOf[T any](d *dice, list ...T) T { return list[d.IntN(len(list))] }
@@ -57,12 +57,16 @@ func (d *dice) cluster() *evidence.Snapshot {
 		name := fmt.Sprint("node-", i)
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: d.labels()}}
 		if d.once(2) {
-			node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: fmt.Sprint("192.0.2.", i)}}
+			node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: fmt.Sprint(oneOf(d, "192.0.2.", "2001:db8::"), i)}}
 		}
 		if d.once(2) {
-			node.Spec.PodCIDRs = []string{fmt.Sprintf("10.1.%d.0/24", i)}
+			node.Spec.PodCIDRs = []string{fmt.Sprintf("10.1.%d.0/24", i), fmt.Sprintf("fd00:%d::/64", i)}[d.IntN(2):]
 		}
 		d.snap.Add(&evidence.Ref{APIVersion: "v1", Kind: "Node", Name: name}, node)
+	}
+	if d.once(2) {
+		d.snap.Add(&evidence.Ref{APIVersion: "v1", Kind: "Service", Namespace: "default", Name: "kubernetes"},
+			&corev1.Service{Spec: corev1.ServiceSpec{ClusterIPs: []string{"10.96.0.1", "fd01::1"}[d.IntN(2):]}})
 	}
 	for i := range 2 + d.IntN(6) {
 		d.workload(fmt.Sprint("w", i))
@@ -124,7 +128,7 @@ func (d *dice) expr(depth int) netpol.Expr {
 }
 
 func (d *dice) addresses() cidr.Set {
-	set, err := cidr.Parse(oneOf(d, "0.0.0.0/0", "::/0", "10.0.0.0/8", "10.1.0.0/24", "192.0.2.0/31", "192.0.2.1", "169.254.169.254", "2001:db8::/32", "203.0.113.0/24"))
+	set, err := cidr.Parse(oneOf(d, "0.0.0.0/0", "::/0", "10.0.0.0/8", "10.1.0.0/24", "192.0.2.0/31", "192.0.2.1", "fd00::/16", "2001:db8::1", "169.254.169.254", "2001:db8::/32", "203.0.113.0/24"))
 	if err != nil {
 		panic(err)
 	}
@@ -207,9 +211,9 @@ func (d *dice) policies() (list []*netpol.Policy) {
 
 // graphOf weighs policies of no reader.
 func graphOf(snap *evidence.Snapshot, e netpol.Enforcement, policies []*netpol.Policy) *Graph {
-	g := &Graph{enforcement: e, policies: slices.Clone(policies)}
+	g := &Graph{enforcement: e, blind: truthOf(e == netpol.Cilium), policies: slices.Clone(policies)}
 	slices.SortStableFunc(g.policies, compareOrder)
-	g.weighAll(snap, Options{})
+	g.survey(snap, Options{})
 	return g
 }
 
@@ -247,18 +251,20 @@ func TestChains(t *testing.T) {
 		d := newDice(seed)
 		g := graphOf(d.cluster(), d.enforcement(), d.policies())
 		for _, m := range g.universe.members {
-			for _, dir := range g.directions {
-				asked := map[int32]truth{}
-				for _, link := range dir.links(dir.chainOf[m.ID]) {
-					asked[link.policy] = mayBe + truthOf(link.sure)/isSo
-				}
-				for i, p := range g.policies {
-					want, why := g.means(p.Subject, m)
-					if dir.sides[i] == nil {
-						want = isNot
+			for d, dir := range g.directions {
+				for f, chainOf := range dir.chainOf {
+					asked := map[int32]truth{}
+					for _, link := range dir.links(chainOf[m.ID]) {
+						asked[link.policy] = mayBe + truthOf(link.sure)/isSo
 					}
-					if asked[int32(i)] != want {
-						t.Fatalf("seed %d: %v is asked about %v: %v, want %v (%s)", seed, p.Ref, m.Endpoint, asked[int32(i)], want, why)
+					for i, p := range g.policies {
+						want, why := g.means(p.Subject, m, family(f))
+						if p.Side(netpol.Direction(d)) == nil {
+							want = isNot
+						}
+						if asked[int32(i)] != want {
+							t.Fatalf("seed %d: %v is asked about %v over %v: %v, want %v (%s)", seed, p.Ref, m.Endpoint, family(f), asked[int32(i)], want, why)
+						}
 					}
 				}
 			}
@@ -371,5 +377,36 @@ func TestClasses(t *testing.T) {
 	}
 	if joined == 0 {
 		t.Error("no two workloads were ever taken together")
+	}
+}
+
+// Over two families more is open than over one, and only what is so over all that
+// there may be is certain.
+func TestEither(t *testing.T) {
+	t.Parallel()
+	at := func(list ...uint16) (s ports.Set) {
+		for _, p := range list {
+			s = s.Union(ports.Of(ports.TCP, p, p))
+		}
+		return s
+	}
+	four := verdict{allowed: at(1, 2, 3), unknown: at(4, 5), limited: at(2, 3)}
+	six := verdict{allowed: at(1, 3, 4, 6), unknown: at(2), limited: at(3, 4)}
+	for in, want := range map[families]verdict{
+		{isSo, isNot}:  four,
+		{isNot, isSo}:  six,
+		{mayBe, isNot}: four,
+		{isSo, isSo}:   {allowed: at(1, 2, 3, 4, 6), unknown: at(5), limited: at(2, 3, 4)},
+		{isSo, mayBe}:  {allowed: at(1, 2, 3), unknown: at(4, 5, 6), limited: at(2, 3)},
+		{mayBe, isSo}:  {allowed: at(1, 3, 4, 6), unknown: at(2, 5), limited: at(3, 4)},
+		{mayBe, mayBe}: {allowed: at(1, 3), unknown: at(2, 4, 5, 6), limited: at(3)},
+	} {
+		if got := in.either(four, six); got.key() != want.key() {
+			t.Errorf("%v: %v, unknown %v, limited %v", in, got.allowed, got.unknown, got.limited)
+		}
+	}
+	icmp := verdict{allowed: ports.Every(ports.ICMP).Union(ports.Every(ports.ICMPv6))}
+	if got := (families{isSo, isSo}).either(icmp, verdict{}); !got.allowed.Equal(ports.Every(ports.ICMP)) || !got.unknown.Empty() {
+		t.Errorf("what IPv4 alone lets through is %v, unknown %v", got.allowed, got.unknown)
 	}
 }

@@ -90,35 +90,37 @@ func newLabelIndex(holders []*holder) *labelIndex {
 	return x
 }
 
-// find marks the members of the holders that a label means, as if its operator were
-// the one that needs the label to be there, and those of which it is not known.
-func (x *labelIndex) find(l netpol.Label, size int) (yes, maybe bitset) {
-	yes, maybe = newBitset(size), newBitset(size)
-	mark := func(b bitset, list []*holder) {
-		for _, h := range list {
-			for _, id := range h.members {
-				b.set(id)
-			}
-		}
-	}
+// find is the members of the holders that a label means, as if its operator were the
+// one that needs the label to be there, and those of which it is not known.
+func (x *labelIndex) find(l netpol.Label) (yes, maybe bitset) {
+	var sure, unsure []*holder
 	if l.Op == netpol.In || l.Op == netpol.NotIn {
 		for _, v := range l.Values {
-			mark(yes, x.values[l.Key][v])
+			sure = append(sure, x.values[l.Key][v]...)
 		}
 	} else {
 		for v, list := range x.values[l.Key] {
 			if holds(l, v) {
-				mark(yes, list)
+				sure = append(sure, list...)
 			}
 		}
 	}
-	mark(maybe, x.unsure[l.Key])
+	unsure = append(unsure, x.unsure[l.Key]...)
 	for _, h := range x.open {
 		if _, known := h.labels[l.Key]; !known {
-			mark(maybe, []*holder{h})
+			unsure = append(unsure, h)
 		}
 	}
-	return yes, maybe
+	return membersOf(sure), membersOf(unsure)
+}
+
+// membersOf are the endpoints that the labels of holders speak of.
+func membersOf(list []*holder) bitset {
+	var ids []int32
+	for _, h := range list {
+		ids = append(ids, h.members...)
+	}
+	return bitsetOf(ids)
 }
 
 // given are the labels that controllers and admission give to single pods, by the

@@ -28,6 +28,9 @@ func (a *answer) in(f family) *answer {
 
 func (a *answer) possible() bitset { return a.yes.union(a.maybe) }
 
+// size is how much an answer takes up, about.
+func (a *answer) size() int { return len(a.yes) + len(a.maybe) }
+
 // among is the answer for some of the endpoints.
 func (a *answer) among(members bitset) *answer {
 	part := &answer{yes: a.yes.intersect(members), maybe: a.maybe.intersect(members)}
@@ -40,7 +43,7 @@ func (a *answer) among(members bitset) *answer {
 // A matcher evaluates expressions over all endpoints at once. Each expression is
 // evaluated once, however often it is written.
 type matcher struct {
-	size      int
+	everyone  bitset
 	labels    [4]*labelIndex
 	workloads map[*evidence.Workload]int32
 	named     map[netpol.Named]*answer
@@ -50,8 +53,8 @@ type matcher struct {
 	world []lowest
 	// inside are the other endpoints by the addresses that they may have.
 	inside []*located
-	// blind is set where blocks of addresses mean no pods and no nodes.
-	blind bool
+	// blind is whether blocks of addresses mean no pods and no nodes.
+	blind truth
 
 	byKey   map[string]int
 	answers []*answer
@@ -64,23 +67,20 @@ type lowest struct {
 
 // located are endpoints that may have the same addresses.
 type located struct {
-	kind      netpol.Kind
-	addresses cidr.Set
-	members   bitset
+	kind    netpol.Kind
+	parts   [2]cidr.Set // by family
+	members bitset
 }
 
-func newMatcher(u *universe, e netpol.Enforcement) *matcher {
-	m := &matcher{size: len(u.members), named: map[netpol.Named]*answer{}, blind: e == netpol.Cilium, byKey: map[string]int{}, workloads: map[*evidence.Workload]int32{}}
+func newMatcher(u *universe, blind truth) *matcher {
+	m := &matcher{named: map[netpol.Named]*answer{}, blind: blind, byKey: map[string]int{}, workloads: map[*evidence.Workload]int32{}}
 	for o, holders := range u.byOwner {
 		m.labels[o] = newLabelIndex(holders)
-	}
-	for k := range m.kinds {
-		m.kinds[k] = newBitset(m.size)
 	}
 	places := map[string]*located{}
 	for _, e := range u.members {
 		id := int32(e.ID)
-		m.kinds[e.Kind].set(id)
+		m.everyone, m.kinds[e.Kind] = m.everyone.with(id), m.kinds[e.Kind].with(id)
 		for _, w := range e.Workloads {
 			m.workloads[w] = id
 		}
@@ -90,10 +90,10 @@ func newMatcher(u *universe, e netpol.Enforcement) *matcher {
 		}
 		key := string(rune(e.Kind)) + e.Addresses.Key()
 		if places[key] == nil {
-			places[key] = &located{e.Kind, e.Addresses, newBitset(m.size)}
+			places[key] = &located{kind: e.Kind, parts: [2]cidr.Set{ipv4.part(e.Addresses), ipv6.part(e.Addresses)}}
 			m.inside = append(m.inside, places[key])
 		}
-		places[key].members.set(id)
+		places[key].members = places[key].members.with(id)
 		for _, o := range []netpol.Owner{netpol.Namespace, netpol.ServiceAccount, netpol.Node} {
 			m.name(e, o)
 		}
@@ -113,12 +113,13 @@ func (m *matcher) name(e *member, o netpol.Owner) {
 		return
 	}
 	if m.named[key] == nil {
-		m.named[key] = &answer{yes: newBitset(m.size), maybe: newBitset(m.size)}
+		m.named[key] = &answer{}
 	}
+	a := m.named[key]
 	if why != "" {
-		m.named[key].maybe.set(int32(e.ID))
+		a.maybe = a.maybe.with(int32(e.ID))
 	} else {
-		m.named[key].yes.set(int32(e.ID))
+		a.yes = a.yes.with(int32(e.ID))
 	}
 }
 
@@ -148,15 +149,6 @@ func (e *member) ownerName(o netpol.Owner) (name, why string) {
 	return "", ""
 }
 
-// everyone are all endpoints.
-func (m *matcher) everyone() bitset {
-	all := newBitset(m.size)
-	for id := range m.size {
-		all.set(int32(id))
-	}
-	return all
-}
-
 // answer is whom an expression means. Equal expressions have the same answer.
 func (m *matcher) answer(x netpol.Expr) *answer { return m.answers[m.id(x)] }
 
@@ -171,7 +163,7 @@ func (m *matcher) id(x netpol.Expr) int {
 		of := m.id(x.Of)
 		return m.once(append([]byte{'!'}, binary.AppendUvarint(nil, uint64(of))...), func(f family) answer {
 			a := m.answers[of].in(f)
-			return answer{yes: m.everyone().minus(a.possible()), maybe: a.maybe}
+			return answer{yes: m.everyone.minus(a.possible()), maybe: a.maybe}
 		}, of)
 	case netpol.Unknown:
 		within := m.id(x.Within)
@@ -189,7 +181,7 @@ func (m *matcher) id(x netpol.Expr) int {
 	case netpol.Address:
 		return m.address(x)
 	}
-	return m.once([]byte{'*'}, func(family) answer { return answer{maybe: m.everyone()} })
+	return m.once([]byte{'*'}, func(family) answer { return answer{maybe: m.everyone} })
 }
 
 // once evaluates what has a key, if it is not known, for both families where one of
@@ -198,21 +190,25 @@ func (m *matcher) once(key []byte, evaluate func(family) answer, parts ...int) i
 	if id, known := m.byKey[string(key)]; known {
 		return id
 	}
-	a := evaluate(ipv4).normal()
+	four := evaluate(ipv4)
 	if slices.ContainsFunc(parts, func(id int) bool { return m.answers[id].six != nil }) {
-		if six := evaluate(ipv6).normal(); !six.equal(a) {
-			a.six = six
-		}
+		return m.keep(key, four, evaluate(ipv6))
+	}
+	return m.keep(key, four, four)
+}
+
+// keep numbers an answer that is known for both families.
+func (m *matcher) keep(key []byte, four, six answer) int {
+	if !six.equal(four) {
+		four.six = &six
 	}
 	id := len(m.answers)
-	m.answers = append(m.answers, a)
+	m.answers = append(m.answers, &four)
 	m.byKey[string(key)] = id
 	return id
 }
 
-func (a answer) normal() *answer { return &answer{yes: a.yes.orNil(), maybe: a.maybe.orNil()} }
-
-func (a *answer) equal(o *answer) bool {
+func (a answer) equal(o answer) bool {
 	return slices.Equal(a.yes, o.yes) && slices.Equal(a.maybe, o.maybe)
 }
 
@@ -222,14 +218,7 @@ func (m *matcher) address(x netpol.Address) int {
 	if id, known := m.byKey[string(key)]; known {
 		return id
 	}
-	four, six := m.located(x.In, ipv4).normal(), m.located(x.In, ipv6).normal()
-	if !six.equal(four) {
-		four.six = six
-	}
-	id := len(m.answers)
-	m.answers = append(m.answers, four)
-	m.byKey[string(key)] = id
-	return id
+	return m.keep(key, m.located(x.In, ipv4), m.located(x.In, ipv6))
 }
 
 // joined is all parts together, or any of them.
@@ -256,26 +245,27 @@ func (m *matcher) joined(how byte, parts []netpol.Expr) int {
 }
 
 func (m *matcher) every(ids []int, f family) answer {
-	yes := m.everyone()
-	possible := yes
+	// The smallest parts come first, so that little is made on the way.
+	var parts []*answer
 	for _, id := range ids {
-		a := m.answers[id].in(f)
+		parts = append(parts, m.answers[id].in(f))
+	}
+	slices.SortFunc(parts, func(a, b *answer) int { return a.size() - b.size() })
+	yes, possible := m.everyone, m.everyone
+	for _, a := range parts {
 		yes, possible = yes.intersect(a.yes), possible.intersect(a.possible())
 	}
 	return answer{yes: yes, maybe: possible.minus(yes)}
 }
 
 func (m *matcher) some(ids []int, f family) answer {
-	yes, maybe := newBitset(m.size), newBitset(m.size)
+	var yes, maybe []bitset
 	for _, id := range ids {
-		for i, word := range m.answers[id].in(f).yes {
-			yes[i] |= word
-		}
-		for i, word := range m.answers[id].in(f).maybe {
-			maybe[i] |= word
-		}
+		a := m.answers[id].in(f)
+		yes, maybe = append(yes, a.yes), append(maybe, a.maybe)
 	}
-	return answer{yes: yes, maybe: maybe.minus(yes)}
+	all := unite(yes)
+	return answer{yes: all, maybe: unite(maybe).minus(all)}
 }
 
 func (m *matcher) is(x netpol.Is) answer {
@@ -287,15 +277,16 @@ func (m *matcher) is(x netpol.Is) answer {
 
 // pods is whose pods are those of one of the workloads.
 func (m *matcher) pods(of []*evidence.Workload) int {
-	yes := newBitset(m.size)
+	var ids []int32
 	for _, w := range of {
 		if id, there := m.workloads[w]; there {
-			yes.set(id)
+			ids = append(ids, id)
 		}
 	}
+	yes := bitsetOf(ids)
 	key := []byte{'p'}
-	for _, word := range yes {
-		key = binary.BigEndian.AppendUint64(key, word)
+	for _, w := range yes {
+		key = binary.BigEndian.AppendUint64(binary.AppendUvarint(key, uint64(w.at)), w.bits)
 	}
 	return m.once(key, func(family) answer { return answer{yes: yes} })
 }
@@ -310,11 +301,11 @@ func labelKey(l netpol.Label) []byte {
 
 func (m *matcher) label(l netpol.Label) answer {
 	if int(l.Of) >= len(m.labels) {
-		return answer{maybe: m.everyone()}
+		return answer{maybe: m.everyone}
 	}
-	yes, maybe := m.labels[l.Of].find(l, m.size)
+	yes, maybe := m.labels[l.Of].find(l)
 	if negative(l.Op) {
-		yes = m.everyone().minus(yes).minus(maybe)
+		yes = m.everyone.minus(yes).minus(maybe)
 	}
 	return answer{yes: yes, maybe: maybe.minus(yes)}
 }
@@ -336,27 +327,25 @@ func (m *matcher) owned(x netpol.Named) answer {
 // located is who has an address of a set in a family. Endpoints outside have addresses
 // of one family only.
 func (m *matcher) located(set cidr.Set, f family) answer {
-	yes, maybe := newBitset(m.size), newBitset(m.size)
+	var outside []int32
+	var yes, maybe []bitset
 	for _, r := range set.Spans() {
 		from, _ := slices.BinarySearchFunc(m.world, r.Lo, func(l lowest, a netip.Addr) int { return l.address.Compare(a) })
 		for _, l := range m.world[from:] {
 			if l.address.Compare(r.Hi) > 0 {
 				break
 			}
-			yes.set(l.id)
+			outside = append(outside, l.id)
 		}
 	}
+	yes = append(yes, bitsetOf(outside))
 	for _, in := range m.inside {
-		into := maybe
-		switch addressed(in.kind, in.addresses, set, f, m.blind) {
-		case isNot:
-			continue
+		switch addressed(in.kind, in.parts[f], set, m.blind) {
 		case isSo:
-			into = yes
-		}
-		for i, word := range in.members {
-			into[i] |= word
+			yes = append(yes, in.members)
+		case mayBe:
+			maybe = append(maybe, in.members)
 		}
 	}
-	return answer{yes: yes, maybe: maybe}
+	return answer{yes: unite(yes), maybe: unite(maybe)}
 }

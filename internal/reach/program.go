@@ -113,10 +113,10 @@ func (c *compiler) callers(n netpol.NamedPort) []*caller {
 			}
 			key := string(rune(i)) + set.Key()
 			if byKey[key] == nil {
-				byKey[key] = &caller{set, i == 0, newBitset(len(c.universe.members))}
+				byKey[key] = &caller{ports: set, sure: i == 0}
 				list = append(list, byKey[key])
 			}
-			byKey[key].members.set(int32(m.ID))
+			byKey[key].members = byKey[key].members.with(int32(m.ID))
 		}
 	}
 	c.named[n] = list
@@ -138,7 +138,7 @@ type chain struct {
 // Endpoints with the same policies get the same chain. The first chain is empty.
 func (g *Graph) chain(m *matcher, d netpol.Direction) {
 	dir := g.directions[d]
-	dir.chains = []chain{{}}
+	dir.chains, dir.bare = []chain{{}}, map[string][]int32{}
 	twofold := false
 	for f := range dir.chainOf {
 		if f == int(ipv6) && !twofold {
@@ -147,7 +147,7 @@ func (g *Graph) chain(m *matcher, d netpol.Direction) {
 		}
 		dir.chainOf[f] = make([]int32, len(g.endpoints))
 		for i, p := range g.policies {
-			if dir.sides[i] == nil {
+			if p.Side(d) == nil {
 				continue
 			}
 			subject := m.answer(p.Subject)
@@ -156,22 +156,55 @@ func (g *Graph) chain(m *matcher, d netpol.Direction) {
 			dir.extend(dir.chainOf[f], subject.in(family(f)).maybe, int32(i), false)
 		}
 	}
+	for i, p := range g.policies {
+		if p.Side(d) != nil {
+			namespace := namespaceOf(p.Subject)
+			dir.bare[namespace] = append(dir.bare[namespace], int32(i))
+		}
+	}
+}
+
+// namespaceOf is the only namespace that an expression can mean pods of, "" where it
+// may be any.
+func namespaceOf(x netpol.Expr) string {
+	switch x := x.(type) {
+	case netpol.Named:
+		if x.Of == netpol.Namespace {
+			return x.Name
+		}
+	case netpol.Unknown:
+		return namespaceOf(x.Within)
+	case netpol.Every:
+		for _, part := range x {
+			if name := namespaceOf(part); name != "" {
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 // extend puts a policy at the end of the chains of endpoints.
 func (dir *direction) extend(of []int32, members bitset, policy int32, sure bool) {
 	longer := map[int32]int32{}
-	s := dir.sides[policy]
 	for id := range members.all() {
 		last := of[id]
 		to, known := longer[last]
 		if !known {
 			to = int32(len(dir.chains))
-			before := dir.chains[last]
-			dir.chains = append(dir.chains, chain{last, policy, sure, s.named || before.named, s.twofold || before.twofold})
+			dir.chains = append(dir.chains, chain{before: last, policy: policy, sure: sure})
 			longer[last] = to
 		}
 		of[id] = to
+	}
+}
+
+// mark notes of every chain what its programs depend on.
+func (dir *direction) mark() {
+	for i := 1; i < len(dir.chains); i++ {
+		c := &dir.chains[i]
+		before, s := dir.chains[c.before], dir.sides[c.policy]
+		c.named, c.twofold = s.named || before.named, s.twofold || before.twofold
 	}
 }
 
@@ -183,6 +216,14 @@ func (dir *direction) links(last int32) []chain {
 	}
 	slices.Reverse(list)
 	return list
+}
+
+// places adds the places of the policies of a chain.
+func (dir *direction) places(to []int32, last int32) []int32 {
+	for at := last; at != 0; at = dir.chains[at].before {
+		to = append(to, dir.chains[at].policy)
+	}
+	return to
 }
 
 // A stage is a tier as far as it is about one endpoint.

@@ -5,7 +5,10 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/json"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
@@ -81,7 +84,10 @@ const (
 // Gateway API with a Gateway as parent, and Istio's VirtualServices that are bound
 // to more than the mesh. A document that cannot be decoded leads nobody knows where.
 func routeOpenings(snap *evidence.Snapshot) (list []opening) {
-	var g gateways
+	g := gateways{namespaces: map[string][]labels.Set{}}
+	for _, ns := range snap.Namespaces {
+		g.namespaces[ns.Name] = append(g.namespaces[ns.Name], ns.Value.Labels)
+	}
 	for _, c := range snap.Custom {
 		g.add(c)
 	}
@@ -104,6 +110,8 @@ type gateways struct {
 	// services are VirtualServices, to which others may delegate.
 	services map[objectName]*virtualServiceSpec
 	grants   []grant
+	// namespaces are the labels of each, in every way in which it is written.
+	namespaces map[string][]labels.Set
 }
 
 type gatewaySpec struct {
@@ -113,11 +121,13 @@ type gatewaySpec struct {
 
 type gatewayListener struct {
 	Name          string `json:"name"`
+	Hostname      string `json:"hostname"`
 	Port          int32  `json:"port"`
 	Protocol      string `json:"protocol"`
 	AllowedRoutes struct {
 		Namespaces struct {
-			From string `json:"from"`
+			From     string                `json:"from"`
+			Selector *metav1.LabelSelector `json:"selector"`
 		} `json:"namespaces"`
 	} `json:"allowedRoutes"`
 }
@@ -199,6 +209,7 @@ type parentRef struct {
 
 type routeSpec struct {
 	ParentRefs []parentRef `json:"parentRefs"`
+	Hostnames  []string    `json:"hostnames"`
 	Rules      []struct {
 		BackendRefs []backendRef `json:"backendRefs"`
 		Filters     []struct {
@@ -220,7 +231,7 @@ func (g *gateways) route(c *evidence.Custom) (list []opening) {
 		if p.Kind != "" && p.Kind != "Gateway" {
 			continue
 		}
-		base, attached := g.parent(c, p)
+		base, attached := g.parent(c, p, route.Hostnames)
 		if !attached {
 			continue
 		}
@@ -242,9 +253,9 @@ func undecoded(c *evidence.Custom, err error) opening {
 	return opening{by: c.Ref, how: c.Kind, from: cidr.All(), through: &proxy{}, unknown: fmt.Sprintf("where %s leads cannot be read: %v", c, err)}
 }
 
-// parent is the part of an opening that a Gateway decides, and whether it takes the
-// route at all.
-func (g *gateways) parent(c *evidence.Custom, p parentRef) (o opening, attached bool) {
+// parent is the part of an opening that a Gateway decides, and whether it takes a
+// route of some hosts at all.
+func (g *gateways) parent(c *evidence.Custom, p parentRef, hosts []string) (o opening, attached bool) {
 	if p.Namespace == "" {
 		p.Namespace = c.Namespace
 	}
@@ -255,17 +266,18 @@ func (g *gateways) parent(c *evidence.Custom, p parentRef) (o opening, attached 
 		return o, true // whatever it listens on
 	}
 	o.through.class = gateway.GatewayClassName
-	for _, l := range gateway.Listeners {
-		if p.SectionName != "" && p.SectionName != l.Name || p.Port != 0 && p.Port != l.Port {
+	for i := range gateway.Listeners {
+		l := &gateway.Listeners[i]
+		if p.SectionName != "" && p.SectionName != l.Name || p.Port != 0 && p.Port != l.Port || !l.hears(hosts) {
 			continue
 		}
-		switch from := l.AllowedRoutes.Namespaces.From; {
-		case from == "None", from != "All" && from != "Selector" && p.Namespace != c.Namespace:
+		switch yes, known := g.takes(l, p.Namespace, c.Namespace); {
+		case known && !yes:
 			continue
-		case from == "Selector" && o.unknown == "" && !attached:
-			o.unknown = fmt.Sprintf("whether Gateway %s/%s takes routes of namespace %s hangs on the namespace's labels", p.Namespace, p.Name, c.Namespace)
-		case from != "Selector":
+		case known:
 			o.unknown = ""
+		case !attached:
+			o.unknown = fmt.Sprintf("whether Gateway %s/%s takes routes of namespace %s hangs on the namespace's labels", p.Namespace, p.Name, c.Namespace)
 		}
 		attached = true
 		protocol := ports.TCP
@@ -417,4 +429,66 @@ func serviceOfHost(host, namespace string) objectName {
 		namespace, _, _ = strings.Cut(rest, ".")
 	}
 	return objectName{namespace, name}
+}
+
+// hostsOverlap reports whether two names of hosts, of which the first part may be *,
+// mean a host in common.
+func hostsOverlap(a, b string) bool {
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	under := func(name, wild string) bool {
+		suffix, any := strings.CutPrefix(wild, "*")
+		return any && strings.HasSuffix(strings.TrimPrefix(name, "*"), suffix)
+	}
+	return a == b || under(a, b) || under(b, a)
+}
+
+// hears reports whether a listener takes requests for some of a route's hosts. Without
+// names either means all.
+func (l *gatewayListener) hears(hosts []string) bool {
+	return l.Hostname == "" || len(hosts) == 0 ||
+		slices.ContainsFunc(hosts, func(host string) bool { return hostsOverlap(l.Hostname, host) })
+}
+
+// takes reports whether a listener of a Gateway in namespace at takes routes of a
+// namespace, as far as that is known.
+func (g *gateways) takes(l *gatewayListener, at, namespace string) (yes, known bool) {
+	switch allowed := &l.AllowedRoutes.Namespaces; allowed.From {
+	case "All":
+		return true, true
+	case "None":
+		return false, true
+	case "Selector":
+		selector, err := metav1.LabelSelectorAsSelector(allowed.Selector)
+		if err != nil || allowed.Selector == nil {
+			return false, false
+		}
+		return g.selected(selector, namespace)
+	}
+	return at == namespace, true
+}
+
+// selected reports whether a selector means a namespace. Of one that was not read, or
+// is written in several ways, it is known where all that may be says the same.
+func (g *gateways) selected(selector labels.Selector, namespace string) (yes, known bool) {
+	name := labels.Set{corev1.LabelMetadataName: namespace}
+	written := g.namespaces[namespace]
+	if len(written) == 0 {
+		requirements, _ := selector.Requirements()
+		onName := func(r labels.Requirement) bool { return r.Key() == corev1.LabelMetadataName }
+		switch {
+		case !slices.ContainsFunc(requirements, func(r labels.Requirement) bool { return !onName(r) }):
+			return selector.Matches(name), true
+		case slices.ContainsFunc(requirements, func(r labels.Requirement) bool { return onName(r) && !r.Matches(name) }):
+			return false, true
+		}
+		return false, false
+	}
+	for i, own := range written {
+		is := selector.Matches(labels.Merge(own, name))
+		if i > 0 && is != yes {
+			return false, false
+		}
+		yes = is
+	}
+	return yes, true
 }

@@ -16,9 +16,10 @@ import (
 	"github.com/gabion-k8s/gabion/internal/reach/ports"
 )
 
-// A Backend is a workload that a Service sends to.
+// A Backend is whom a Service sends to.
 type Backend struct {
-	// Workload and its Endpoint are nil where it is not known who they are.
+	// Workload is nil for what is no pods: a node, the API server, addresses outside.
+	// Endpoint is nil, too, where it is not known who it is.
 	Workload *evidence.Workload
 	Endpoint *Endpoint
 	// Ports are, for each of the Service's ports in their order, those of the pods that
@@ -37,20 +38,26 @@ func (b Backend) All() ports.Set {
 	return all
 }
 
-// Backends are the workloads that a Service sends to, in the order of endpoints. A
-// Service whose endpoints are not made from a selector has one that is not known.
-// None are found where no workload that was read has the labels.
+// Backends are whom a Service sends to: the workloads that it selects, in the order of
+// endpoints, then those that its EndpointSlices name. What it is not known to send to
+// has no Endpoint. None are found where no workload that was read has the labels.
 func (g *Graph) Backends(s *evidence.Object[corev1.Service]) []Backend {
-	if why := unselective(s); why != "" {
+	return g.backends(s, g.Endpoints())
+}
+
+// backends are those of a Service among the endpoints, which hold all of its namespace.
+func (g *Graph) backends(s *evidence.Object[corev1.Service], among []*Endpoint) (list []Backend) {
+	if why := elsewhere(s); why != "" {
 		return []Backend{{Unknown: why}}
 	}
-	var list []Backend
-	for _, e := range g.Endpoints() {
-		if e.Namespace == s.Namespace {
-			list = append(list, e.backends(s)...)
+	if len(s.Value.Spec.Selector) > 0 {
+		for _, e := range among {
+			if e.Namespace == s.Namespace {
+				list = append(list, e.backends(s)...)
+			}
 		}
 	}
-	return list
+	return append(list, g.sliced(s)...)
 }
 
 // backends are the workloads among an endpoint's that a Service of their namespace
@@ -64,13 +71,10 @@ func (e *Endpoint) backends(s *evidence.Object[corev1.Service]) (list []Backend)
 	return list
 }
 
-// unselective is why the endpoints of a Service do not follow from its selector.
-func unselective(s *evidence.Object[corev1.Service]) string {
-	switch {
-	case s.Value.Spec.Type == corev1.ServiceTypeExternalName:
+// elsewhere is why it is not known where a Service leads that is but a name.
+func elsewhere(s *evidence.Object[corev1.Service]) string {
+	if s.Value.Spec.Type == corev1.ServiceTypeExternalName {
 		return fmt.Sprintf("%s stands for the name %s: where that leads is not known", s, s.Value.Spec.ExternalName)
-	case len(s.Value.Spec.Selector) == 0:
-		return fmt.Sprintf("%s has no selector: its endpoints are written by hand or by a controller", s)
 	}
 	return ""
 }

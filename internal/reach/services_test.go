@@ -46,7 +46,7 @@ func TestBackends(t *testing.T) {
 		"label of a controller":  {`{selector: {app: web, pod-template-hash: abc}, ports: [{port: 80}]}`, []string{"web TCP 80 ? the label pod-template-hash is put on the pods by their controller"}},
 		"label of another":       {`{selector: {app: db, pod-template-hash: abc}, ports: [{port: 80}]}`, nil},
 		"revision":               {`{selector: {app: db, controller-revision-hash: abc}, ports: [{port: 80}]}`, []string{"db TCP 80 ? the label controller-revision-hash is put on the pods by their controller"}},
-		"no selector":            {`{ports: [{port: 80}]}`, []string{"? Service shop/s has no selector: its endpoints are written by hand or by a controller"}},
+		"no selector":            {`{ports: [{port: 80}]}`, []string{"? Service shop/s has no selector, and no EndpointSlice of it is among what was read"}},
 		"a name for elsewhere":   {`{type: ExternalName, externalName: db.example.com}`, []string{"? Service shop/s stands for the name db.example.com: where that leads is not known"}},
 		"everyone":               {`{selector: {app: db}, ports: [{port: 80, targetPort: 90}, {port: 81, targetPort: http}]}`, []string{"db TCP 90 | TCP 9090"}},
 		"a protocol that is not": {`{selector: {app: db}, ports: [{port: 80, protocol: ICMP}]}`, []string{"db none"}},
@@ -128,6 +128,14 @@ func TestAdmit(t *testing.T) {
 	}
 	const all = `{gatewayClassName: nginx, listeners: [{name: l, port: 443, protocol: HTTPS, allowedRoutes: {namespaces: {from: All}}}]}`
 	const toWeb = `{parentRefs: [{name: gw, namespace: edge}], rules: [{backendRefs: [{name: s, port: 80}]}]}`
+	const selected = `{gatewayClassName: nginx, listeners: [{name: l, port: 443, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: front}}}}}]}`
+	const hosted = `{gatewayClassName: nginx, listeners: [{name: l, port: 443, hostname: "*.example.com", allowedRoutes: {namespaces: {from: All}}}]}`
+	hosts := func(host string) string {
+		return strings.Replace(toWeb, "{parentRefs", "{hostnames: [other.example.org, "+host+"], parentRefs", 1)
+	}
+	team := func(name string) string {
+		return "\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {team: " + name + "}}}"
+	}
 	nginx := "LoadBalancer nginx ALL TCP 443"
 	for name, test := range map[string]struct {
 		docs string
@@ -140,7 +148,7 @@ func TestAdmit(t *testing.T) {
 		"an address, local": {service(`{type: NodePort, externalTrafficPolicy: Local, selector: {app: web}, ports: [{port: 80}]}`) + from("203.0.113.0/24"),
 			[]string{"NodePort web 203.0.113.0/24 TCP 80"}},
 		"every IPv4 address": {service(`{type: LoadBalancer, externalTrafficPolicy: Local, selector: {app: web}, ports: [{port: 80}]}`) + from("0.0.0.0/0"),
-			[]string{"LoadBalancer web ? 0.0.0.0/0 TCP 80: " + otherAddress, "LoadBalancer web ? ::/0 TCP 80: " + otherAddress}},
+			[]string{"LoadBalancer web 0.0.0.0/0 TCP 80"}},
 		"private addresses, by balancer": {service(`{type: LoadBalancer, externalTrafficPolicy: Local, selector: {app: web}, ports: [{port: 80}]}`) + from("10.0.0.0/8"),
 			[]string{"LoadBalancer web ? ALL TCP 80: " + otherAddress}},
 		"source ranges": {service(`{type: LoadBalancer, allocateLoadBalancerNodePorts: false, loadBalancerSourceRanges: [198.51.100.0/24], selector: {app: web}, ports: [{port: 80}]}`),
@@ -148,7 +156,7 @@ func TestAdmit(t *testing.T) {
 		"source ranges and node ports": {service(`{type: LoadBalancer, loadBalancerSourceRanges: [198.51.100.0/24], selector: {app: web}, ports: [{port: 80}]}`),
 			[]string{"LoadBalancer web 198.51.100.0/24 TCP 80", "NodePort web ALL TCP 80"}},
 		"external addresses":       {service(`{externalIPs: [192.0.2.1], selector: {app: db}, ports: [{port: 80}]}`), []string{"externalIPs db ALL TCP 80"}},
-		"no selector":              {service(`{type: NodePort, ports: [{port: 80}]}`), []string{"NodePort - ? ALL all: Service shop/s has no selector: its endpoints are written by hand or by a controller"}},
+		"no selector":              {service(`{type: NodePort, ports: [{port: 80}]}`), []string{"NodePort - ? ALL all: Service shop/s has no selector, and no EndpointSlice of it is among what was read"}},
 		"ingress":                  {proxyPods + service(clusterIP) + ingress(""), []string{"Ingress web ALL TCP 8080", nginx}},
 		"ingress of a class":       {proxyPods + service(clusterIP) + ingress("ingressClassName: nginx, "), []string{"Ingress web ALL TCP 8080", nginx}},
 		"ingress, denied":          {proxyPods + service(clusterIP) + ingress("") + deny, []string{nginx}},
@@ -166,7 +174,18 @@ func TestAdmit(t *testing.T) {
 		"route not taken":        {proxyPods + service(clusterIP) + gateway(`{gatewayClassName: nginx, listeners: [{name: l, port: 443}]}`) + route("HTTPRoute", toWeb), []string{nginx}},
 		"route perhaps taken": {proxyPods + service(clusterIP) + gateway(`{gatewayClassName: nginx, listeners: [{name: l, port: 443, allowedRoutes: {namespaces: {from: Selector}}}]}`) + route("TLSRoute", toWeb),
 			[]string{"TLSRoute web ? ALL TCP 8080: whether Gateway edge/gw takes routes of namespace shop hangs on the namespace's labels", nginx}},
-		"route to another section": {proxyPods + service(clusterIP) + gateway(all) + route("HTTPRoute", `{parentRefs: [{name: gw, namespace: edge, sectionName: other}], rules: [{backendRefs: [{name: s}]}]}`), []string{nginx}},
+		"route of a namespace that is selected": {proxyPods + service(clusterIP) + gateway(selected) + team("front") + route("HTTPRoute", toWeb), []string{"HTTPRoute web ALL TCP 8080", nginx}},
+		"route of one that is not":              {proxyPods + service(clusterIP) + gateway(selected) + team("back") + route("HTTPRoute", toWeb), []string{nginx}},
+		"route of one that is written twice": {proxyPods + service(clusterIP) + gateway(selected) + team("front") + team("back") + route("HTTPRoute", toWeb),
+			[]string{"HTTPRoute web ? ALL TCP 8080: whether Gateway edge/gw takes routes of namespace shop hangs on the namespace's labels", nginx}},
+		"route of one that was not read": {proxyPods + service(clusterIP) + gateway(selected) + route("HTTPRoute", toWeb),
+			[]string{"HTTPRoute web ? ALL TCP 8080: whether Gateway edge/gw takes routes of namespace shop hangs on the namespace's labels", nginx}},
+		"route of one selected by name":     {proxyPods + service(clusterIP) + gateway(strings.Replace(selected, "team: front", "kubernetes.io/metadata.name: shop", 1)) + route("HTTPRoute", toWeb), []string{"HTTPRoute web ALL TCP 8080", nginx}},
+		"route of one not selected by name": {proxyPods + service(clusterIP) + gateway(strings.Replace(selected, "team: front", "kubernetes.io/metadata.name: edge", 1)) + route("HTTPRoute", toWeb), []string{nginx}},
+		"host of the listener":              {proxyPods + service(clusterIP) + gateway(hosted) + route("HTTPRoute", hosts("web.example.com")), []string{"HTTPRoute web ALL TCP 8080", nginx}},
+		"host of no listener":               {proxyPods + service(clusterIP) + gateway(hosted) + route("HTTPRoute", hosts("example.com")), []string{nginx}},
+		"any host":                          {proxyPods + service(clusterIP) + gateway(hosted) + route("HTTPRoute", toWeb), []string{"HTTPRoute web ALL TCP 8080", nginx}},
+		"route to another section":          {proxyPods + service(clusterIP) + gateway(all) + route("HTTPRoute", `{parentRefs: [{name: gw, namespace: edge, sectionName: other}], rules: [{backendRefs: [{name: s}]}]}`), []string{nginx}},
 		"route into another namespace": {proxyPods + service(clusterIP) + "\n---\n{apiVersion: gateway.networking.k8s.io/v1, kind: TCPRoute, metadata: {name: r, namespace: edge}, spec: {parentRefs: [{name: gw}], rules: [{backendRefs: [{name: s, namespace: shop, port: 80}]}]}}",
 			[]string{"TCPRoute web ? ALL TCP 8080: no ReferenceGrant that was read lets TCPRoute edge/r send to namespace shop", nginx}},
 		"route of the mesh": {service(clusterIP) + route("HTTPRoute", `{parentRefs: [{kind: Service, name: s}], rules: [{backendRefs: [{name: s}]}]}`), nil},
@@ -215,4 +234,25 @@ func admissions(g *Graph, snap *evidence.Snapshot) (list []string) {
 	}
 	slices.Sort(list)
 	return list
+}
+
+func TestHostsOverlap(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{"a.example.com", "a.example.com", true},
+		{"a.example.com", "A.example.com", true},
+		{"a.example.com", "b.example.com", false},
+		{"*.example.com", "a.example.com", true},
+		{"*.example.com", "a.b.example.com", true},
+		{"*.example.com", "*.b.example.com", true},
+		{"*.example.com", "example.com", false},
+		{"*.example.com", "badexample.com", false},
+		{"*.example.com", "*.example.org", false},
+	} {
+		if hostsOverlap(test.a, test.b) != test.want || hostsOverlap(test.b, test.a) != test.want {
+			t.Errorf("%s and %s: want %t", test.a, test.b, test.want)
+		}
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/cilium/pkg/clustermesh/types"
 	"github.com/cilium/cilium/pkg/crypto/certificatemanager"
 	"github.com/cilium/cilium/pkg/endpoint/regeneration"
 	envoypolicy "github.com/cilium/cilium/pkg/envoy/policy"
@@ -317,8 +318,17 @@ func TestLostService(t *testing.T) {
 
 func compare(t *testing.T, r *rand.Rand, seed int, all []peer, counts map[string]int) {
 	snap := town(t)
+	local, config := clusterName, map[string]string{"cluster-name": clusterName, "enable-host-firewall": "true"}
+	switch r.IntN(4) {
+	case 0:
+		local, config["policy-default-local-cluster"] = types.PolicyAnyCluster, "false"
+	case 1: // Not known.
+		local = pick(r, types.PolicyAnyCluster, clusterName)
+	default:
+		config["policy-default-local-cluster"] = "true"
+	}
 	snap.Add(&evidence.Ref{APIVersion: "v1", Kind: "ConfigMap", Namespace: "kube-system", Name: "cilium-config"},
-		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "cilium-config"}, Data: map[string]string{"cluster-name": clusterName, "enable-host-firewall": "true"}})
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "cilium-config"}, Data: config})
 	var rules api.Rules
 	var written []string
 	refused := map[string]error{}
@@ -347,7 +357,7 @@ func compare(t *testing.T, r *rand.Rand, seed int, all []peer, counts map[string
 		if err := json.Unmarshal(text, &object); err != nil {
 			t.Fatalf("%v in %s", err, text)
 		}
-		parsed, err := object.Parse(slog.New(slog.DiscardHandler), clusterName)
+		parsed, err := object.Parse(slog.New(slog.DiscardHandler), local)
 		if err != nil {
 			refused[name] = err
 			continue

@@ -174,7 +174,24 @@ func (g generator) selector(subject bool) object {
 	if g.rarely(4) {
 		s["matchExpressions"] = []any{g.expression()}
 	}
+	if !subject && g.rarely(10) {
+		return g.elsewhere()
+	}
 	return s
+}
+
+// elsewhere is a selector that speaks of namespaces and may ask for none.
+func (g generator) elsewhere() object {
+	e := object{"key": pick(g.Rand, "k8s:", "any:", "") + pick(g.Rand, "io.kubernetes.pod.namespace", "io.cilium.k8s.namespace.labels.team")}
+	switch e["operator"] = pick(g.Rand, "NotIn", "DoesNotExist", "NotIn", "Exists"); e["operator"] {
+	case "NotIn":
+		e["values"] = []any{pick(g.Rand, "shop", "bank", "a", "b")}
+	}
+	list := []any{e}
+	if g.rarely(3) {
+		list = append(list, g.expression())
+	}
+	return object{"matchExpressions": list}
 }
 
 func (g generator) expression() object {

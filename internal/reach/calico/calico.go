@@ -32,7 +32,7 @@ const (
 // in a part of its own.
 func Read(snap *evidence.Snapshot) (valid []*netpol.Policy, invalid []netpol.Invalid) {
 	r := &reader{
-		shadow: newShadow(snap), services: newServices(snap), tiers: map[string]netpol.Tier{},
+		shadow: newShadow(snap), workloads: snap.Workloads, services: newServices(snap), tiers: map[string]netpol.Tier{},
 		profiles: map[string]profileSpec{}, hostPorts: map[string]bool{}, meant: map[string]netpol.Expr{},
 	}
 	objects := ownObjects(snap)
@@ -47,12 +47,13 @@ func Read(snap *evidence.Snapshot) (valid []*netpol.Policy, invalid []netpol.Inv
 
 // A reader reads the objects of one snapshot.
 type reader struct {
-	shadow   shadow
-	services map[string]*service
-	tiers    map[string]netpol.Tier
-	sets     []networkSet
-	hosts    []*host
-	profiles map[string]profileSpec
+	shadow    shadow
+	workloads []*evidence.Workload
+	services  map[string]*service
+	tiers     map[string]netpol.Tier
+	sets      []networkSet
+	hosts     []*host
+	profiles  map[string]profileSpec
 	// hostPorts are the names that host endpoints give to ports of theirs.
 	hostPorts map[string]bool
 	// meant are the endpoints that selectors mean, by their text.

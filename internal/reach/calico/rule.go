@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
@@ -89,10 +90,15 @@ func (r *reader) rule(spec *ruleSpec, egress bool, namespace string) ([]rule, er
 	}
 	spec.restrict(&one.Rule)
 	matched, why := spec.ports()
+	var rules []rule
 	if far.Services != nil {
+		rules = r.serviceHosts(one, matched, far.Services, egress, namespace)
 		r.serviceRule(&one.Rule, &matched, far.Services, egress, namespace)
 	}
-	return r.byPorts(one, matched, why), nil
+	for _, part := range r.byNotPorts(one, matched, egress) {
+		rules = append(rules, r.byPorts(part.rule, part.matched, why)...)
+	}
+	return rules, nil
 }
 
 // simplest is an Every without the frame that it does not need.
@@ -268,6 +274,8 @@ func (a *accountSpec) endpoints() (netpol.Every, error) {
 type matched struct {
 	certain netpol.Ports
 	maybe   ports.Set
+	// not are ports by name that the rule does not match, whichever these are.
+	not []netpol.NamedPort
 }
 
 // ports reads protocols and ports. Why says what it hangs on whether some match.
@@ -313,11 +321,9 @@ func (m matched) narrow(spec *ruleSpec, why string) (matched, string) {
 	if len(given) > 0 {
 		base := m.certain.Set
 		m.certain, m.maybe = netpol.Ports{Set: base.Intersect(numbers(given, protocols))}, ports.Set{}
-		for _, n := range names(given) {
-			for _, p := range protocols {
-				if !base.Intersect(ports.Every(p)).Empty() {
-					m.certain.Named = append(m.certain.Named, netpol.NamedPort{Protocol: p, Name: n})
-				}
+		for _, n := range namedPorts(names(given), protocols) {
+			if !base.Intersect(ports.Every(n.Protocol)).Empty() {
+				m.certain.Named = append(m.certain.Named, n)
 			}
 		}
 	}
@@ -328,10 +334,13 @@ func (m matched) narrow(spec *ruleSpec, why string) (matched, string) {
 			have = have.Union(ports.Every(p))
 		}
 		m.certain.Set = m.certain.Set.Intersect(have).Minus(numbers(not, protocols))
-		if len(names(not)) > 0 || len(m.certain.Named) > 0 {
+		switch {
+		case len(m.certain.Named) > 0:
 			m.maybe = m.certain.Set.Union(m.namedAnywhere())
 			m.certain = netpol.Ports{}
 			why = "it names ports, and others that it is not about"
+		default:
+			m.not = namedPorts(names(not), protocols)
 		}
 	}
 	return m, why
@@ -363,6 +372,80 @@ func names(list []portRange) (found []string) {
 		}
 	}
 	return found
+}
+
+func namedPorts(names []string, protocols []ports.Protocol) (list []netpol.NamedPort) {
+	for _, n := range names {
+		for _, p := range protocols {
+			list = append(list, netpol.NamedPort{Protocol: p, Name: n})
+		}
+	}
+	return list
+}
+
+// A byPod is a rule for those pods of the accepting end that give the same numbers to
+// the ports that it names.
+type byPod struct {
+	rule
+	matched
+}
+
+// byNotPorts cuts a rule that is not about some ports by name: pods call other ports
+// so, and whoever has no such port is meant with all.
+func (r *reader) byNotPorts(one rule, m matched, egress bool) []byPod {
+	if len(m.not) == 0 {
+		return []byPod{{one, m}}
+	}
+	var order []string
+	groups, sets := map[string][]*evidence.Workload{}, map[string]ports.Set{}
+	var having []*evidence.Workload
+	for _, w := range r.workloads {
+		if w.Pod.HostNetwork {
+			continue
+		}
+		set := called(w, m.not)
+		if set.Empty() {
+			continue
+		}
+		key := set.Key()
+		if groups[key] == nil {
+			order = append(order, key)
+		}
+		groups[key], sets[key], having = append(groups[key], w), set, append(having, w)
+	}
+	list := []byPod{{one.accepting(netpol.Not{Of: netpol.Pods{Of: having}}, egress), m}}
+	for _, key := range order {
+		less := m
+		less.certain.Set = m.certain.Set.Minus(sets[key])
+		list = append(list, byPod{one.accepting(netpol.Pods{Of: groups[key]}, egress), less})
+	}
+	return list
+}
+
+// accepting narrows the end that accepts connections.
+func (one rule) accepting(to netpol.Expr, egress bool) rule {
+	switch {
+	case egress:
+		one.Peers = netpol.Every{one.Peers, to}
+	case one.near != nil:
+		one.near = netpol.Every{one.near, to}
+	default:
+		one.near = to
+	}
+	return one
+}
+
+// called are the ports that a workload's pods call by one of the names.
+func called(w *evidence.Workload, names []netpol.NamedPort) (set ports.Set) {
+	for c := range w.Containers() {
+		for _, p := range c.Ports {
+			n := netpol.NamedPort{Protocol: transport(string(p.Protocol)), Name: p.Name}
+			if number := p.ContainerPort; slices.Contains(names, n) && number > 0 && number < 1<<16 {
+				set = set.Union(ports.Of(n.Protocol, uint16(number), uint16(number)))
+			}
+		}
+	}
+	return set
 }
 
 // byPorts gives a rule for the ports that match and one for those that may.

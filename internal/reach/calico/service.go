@@ -1,6 +1,7 @@
 package calico
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -21,11 +22,21 @@ type service struct {
 	// sliced is set when EndpointSlices were read, which then tell the addresses.
 	sliced    bool
 	addresses []netip.Addr
+	// onNodes is set when pods behind it are in the network of their node, and served
+	// are the ports at which these serve.
+	onNodes bool
+	served  ports.Set
 }
 
 // newServices reads the Services of a snapshot, by namespace and name.
 func newServices(snap *evidence.Snapshot) map[string]*service {
 	found := map[string]*service{}
+	var onNodes []*evidence.Workload
+	for _, w := range snap.Workloads {
+		if w.Pod.HostNetwork {
+			onNodes = append(onNodes, w)
+		}
+	}
 	for _, o := range snap.Services {
 		s := &service{selector: o.Value.Spec.Selector}
 		for _, p := range o.Value.Spec.Ports {
@@ -39,6 +50,7 @@ func newServices(snap *evidence.Snapshot) map[string]*service {
 				s.add(string(p.Protocol), number)
 			}
 		}
+		s.addOnNodes(o.Namespace, onNodes)
 		found[o.Namespace+"/"+o.Name] = s
 	}
 	for _, o := range snap.EndpointSlices {
@@ -70,6 +82,25 @@ func newServices(snap *evidence.Snapshot) map[string]*service {
 	return found
 }
 
+// addOnNodes looks for pods behind the Service among those in the network of their node.
+func (s *service) addOnNodes(namespace string, pods []*evidence.Workload) {
+	for _, w := range pods {
+		if len(s.selector) == 0 || w.Namespace != namespace || !carries(w.PodLabels, s.selector) {
+			continue
+		}
+		s.onNodes, s.served = true, s.served.Union(s.ports.Set).Union(called(w, s.ports.Named))
+	}
+}
+
+func carries(labels, wanted map[string]string) bool {
+	for key, value := range wanted {
+		if has, ok := labels[key]; !ok || has != value {
+			return false
+		}
+	}
+	return true
+}
+
 func (s *service) add(protocol string, port int32) {
 	if p := transport(protocol); port > 0 && port < 1<<16 {
 		s.ports.Set = s.ports.Set.Union(ports.Of(p, uint16(port), uint16(port)))
@@ -94,7 +125,7 @@ func (r *reader) serviceRule(to *netpol.Rule, m *matched, given *serviceSpec, eg
 		namespace = given.Namespace
 	}
 	s := r.services[namespace+"/"+given.Name]
-	to.Peers = s.peers(namespace, given.Name)
+	to.Peers = netpol.Every{to.Peers, s.peers(namespace, given.Name)}
 	if !egress {
 		return
 	}
@@ -110,6 +141,24 @@ func (r *reader) serviceRule(to *netpol.Rule, m *matched, given *serviceSpec, eg
 		}
 	}
 	*m = matched{certain: served}
+}
+
+// serviceHosts is what a rule about the endpoints of a Service may mean besides pods with
+// addresses of their own: a pod in the network of its node has that of the node, and
+// so have all others there.
+func (r *reader) serviceHosts(one rule, m matched, given *serviceSpec, egress bool, namespace string) []rule {
+	full := cmp.Or(given.Namespace, namespace) + "/" + given.Name
+	s := r.services[full]
+	if s == nil || !s.onNodes {
+		return nil
+	}
+	set := m.certain.Set.Union(m.maybe)
+	if egress {
+		set = set.Intersect(s.served)
+	}
+	one.Peers, one.Ports = netpol.Every{one.Peers, netpol.Is{Kind: netpol.OfHost}}, netpol.Ports{Set: set}
+	one.Unknown = cmp.Or(one.Unknown, fmt.Sprintf("a pod behind Service %s is in the network of its node, and which node that is is not looked up", full))
+	return []rule{one}
 }
 
 // peers are the endpoints of a Service; s is nil for one that was not read.

@@ -118,6 +118,15 @@ func (s Set) Overlaps(o Set) bool { return s.addresses.Overlaps(o.addresses) }
 // Contains reports whether an address is in the set.
 func (s Set) Contains(a netip.Addr) bool { return s.addresses.Contains(a.Unmap().WithZone("")) }
 
+// Single reports whether the set is one address, and which.
+func (s Set) Single() (netip.Addr, bool) {
+	spans := s.addresses.Spans()
+	if len(spans) != 1 || spans[0].Lo != spans[0].Hi {
+		return netip.Addr{}, false
+	}
+	return spans[0].Lo, true
+}
+
 // Any returns the lowest address of the set; invalid if it is empty.
 func (s Set) Any() netip.Addr {
 	if s.Empty() {

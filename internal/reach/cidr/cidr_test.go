@@ -77,6 +77,15 @@ func TestArithmetic(t *testing.T) {
 		if a.Overlaps(b) == a.Intersect(b).Empty() || a.Covers(b) != b.Minus(a).Empty() || (a.Key() == b.Key()) != a.Equal(b) {
 			t.Fatalf("%v and %v: overlap %v, covers %v, equal %v", a, b, a.Overlaps(b), a.Covers(b), a.Equal(b))
 		}
+		count := 0
+		for _, is := range inA {
+			if is {
+				count++
+			}
+		}
+		if one, single := a.Single(); single != (count == 1 && len(a.Prefixes()) == 1 && a.Prefixes()[0].IsSingleIP()) || single && one != a.Any() {
+			t.Fatalf("%v is one address: %v, %v", a, one, single)
+		}
 		if !a.Minus(b).Union(a.Intersect(b)).Equal(a) {
 			t.Fatalf("%v cut along %v", a, b)
 		}

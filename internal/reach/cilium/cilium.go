@@ -31,9 +31,18 @@ func Read(snap *evidence.Snapshot) ([]*netpol.Policy, []netpol.Invalid) {
 			r.addGroup(c)
 		}
 	}
-	policies := r.always()
-	var invalid []netpol.Invalid
-	for _, c := range snap.Custom {
+	policies, invalid := r.objects()
+	if len(r.denials) > 0 {
+		r.denied = r.denials
+		policies, invalid = r.objects()
+	}
+	return append(r.always(), policies...), invalid
+}
+
+// objects reads all policies, and finds what they deny of ICMP.
+func (r *reader) objects() (policies []*netpol.Policy, invalid []netpol.Invalid) {
+	r.denials = map[scope][]denial{}
+	for _, c := range r.snap.Custom {
 		if c.Group() != "cilium.io" {
 			continue
 		}
@@ -55,6 +64,9 @@ type reader struct {
 	snap     *evidence.Snapshot
 	settings settings
 	groups   []group
+	// denials are what the policies deny of ICMP, as far as they are read; denied is all
+	// of it, nil until they have been read once.
+	denials, denied map[scope][]denial
 }
 
 func (r *reader) object(c *evidence.Custom) ([]*netpol.Policy, error) {
@@ -68,7 +80,7 @@ func (r *reader) object(c *evidence.Custom) ([]*netpol.Policy, error) {
 	if err := sigsjson.UnmarshalCaseSensitivePreserveInts(c.JSON, &o); err != nil {
 		return nil, err
 	}
-	s := &specReader{reader: r, ref: c.Ref}
+	s := &specReader{reader: r, ref: c.Ref, denials: map[scope][]denial{}}
 	if c.Kind == "CiliumNetworkPolicy" {
 		s.namespace = c.Namespace
 	}
@@ -92,6 +104,9 @@ func (r *reader) object(c *evidence.Custom) ([]*netpol.Policy, error) {
 	}
 	if !given(o.Spec) && o.Specs == nil {
 		return nil, errors.New("neither spec nor specs is given")
+	}
+	for at, list := range s.denials {
+		r.denials[at] = append(r.denials[at], list...)
 	}
 	return policies, nil
 }

@@ -27,6 +27,20 @@ type end struct {
 	address                   string
 }
 
+// What cilium-config says of selectors that name no cluster: they mean the own one, or any.
+const (
+	localOnly = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: cilium-config, namespace: kube-system}
+data: {policy-default-local-cluster: "true"}`
+	anyCluster = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: cilium-config, namespace: kube-system}
+data: {policy-default-local-cluster: "false"}`
+)
+
 var world = []end{
 	{name: "web", kind: netpol.OfPod, namespace: "shop", serviceAccount: "default", labels: map[string]string{"app": "web"}, namespaceLabels: map[string]string{"team": "a"}, address: "10.0.0.1"},
 	{name: "db", kind: netpol.OfPod, namespace: "shop", serviceAccount: "db", labels: map[string]string{"app": "db"}, namespaceLabels: map[string]string{"team": "a"}, address: "10.0.0.2"},
@@ -276,10 +290,66 @@ ingress:
 - fromEndpoints:
   - matchLabels: {"k8s:io.kubernetes.pod.namespace": batch}
   - matchLabels: {io.kubernetes.pod.namespace: batch, app: nothing}
-  - matchExpressions: [{key: "any:io.kubernetes.pod.namespace", operator: NotIn, values: [shop, batch]}]`, "", `
+  - matchExpressions: [{key: "any:io.kubernetes.pod.namespace", operator: NotIn, values: [shop, batch]}]`, localOnly, `
 about db
 ingress isolates
   allow job: all (spec.ingress[0])
+`},
+		"types of ICMP that are allowed and denied": {inNamespace, `
+endpointSelector: {}
+ingress:
+- {fromEndpoints: [{}], icmps: [{fields: [{type: 8}]}]}
+- {fromEndpoints: [{}], icmps: [{fields: [{type: EchoReply}, {type: 8, family: IPv6}]}]}
+ingressDeny:
+- {fromEndpoints: [{matchLabels: {app: web}}], icmps: [{fields: [{type: EchoRequest}]}]}
+egress: [{icmps: [{fields: [{type: 8}]}]}]`, "", `
+about web db
+ingress isolates
+  allow web? db: ICMP only ICMP of type 8 (spec.ingress[0].icmps[0])
+  allow web db: ICMP only ICMP of type EchoReply (spec.ingress[1].icmps[0])
+  allow web db: ICMPv6 only ICMPv6 of type 8 (spec.ingress[1].icmps[0])
+egress isolates
+  allow everyone: ICMP only ICMP of type 8 (spec.egress[0].icmps[0])
+`},
+		"a selector without a namespace": {inNamespace, `
+endpointSelector: {}
+ingress:
+- fromEndpoints: [{matchExpressions: [{key: "k8s:io.kubernetes.pod.namespace", operator: NotIn, values: [batch]}]}]
+- fromEndpoints: [{matchExpressions: [{key: io.cilium.k8s.namespace.labels.team, operator: DoesNotExist}]}]
+- fromEndpoints: [{matchLabels: {app: web}, matchExpressions: [{key: io.kubernetes.pod.namespace, operator: DoesNotExist}]}]
+- fromEndpoints: [{matchExpressions: [{key: app, operator: NotIn, values: [web]}, {key: io.kubernetes.pod.namespace, operator: NotIn, values: [batch]}]}]`, anyCluster, `
+about web db
+ingress isolates
+  allow web db node? api? v4 v6: all (spec.ingress[0])
+  allow node? api? v4 v6: all (spec.ingress[1])
+  allow node?: all (spec.ingress[2])
+  allow db node? api? v4 v6: all (spec.ingress[3])
+`},
+		"a selector without a namespace, of the own cluster": {inNamespace, `
+endpointSelector: {}
+ingress: [{fromEndpoints: [{matchExpressions: [{key: "k8s:io.kubernetes.pod.namespace", operator: NotIn, values: [batch]}]}]}]`, localOnly, `
+about web db
+ingress isolates
+  allow web db: all (spec.ingress[0])
+`},
+		"a selector without a namespace, of nobody knows which cluster": {inNamespace, `
+endpointSelector: {}
+ingress: [{fromEndpoints: [{matchExpressions: [{key: "k8s:io.kubernetes.pod.namespace", operator: NotIn, values: [batch]}]}]}]
+ingressDeny: [{fromEndpoints: [{matchExpressions: [{key: "k8s:io.kubernetes.pod.namespace", operator: DoesNotExist}]}]}]`, "", `
+about web db
+ingress isolates
+  deny node? api? v4? v6?: all (spec.ingressDeny[0])
+  allow web db node? api? v4? v6?: all (spec.ingress[0])
+`},
+		"a selector without a namespace, for the whole cluster": {inCluster, `
+endpointSelector: {}
+ingress:
+- fromEndpoints: [{matchExpressions: [{key: "k8s:io.kubernetes.pod.namespace", operator: NotIn, values: [batch]}]}]
+- fromEndpoints: [{matchExpressions: [{key: io.cilium.k8s.namespace.labels.team, operator: NotIn, values: [b]}]}]`, anyCluster, `
+about web db job
+ingress isolates
+  allow web db node? api? v4 v6: all (spec.ingress[0])
+  allow web db: all (spec.ingress[1])
 `},
 		"all namespaces": {inNamespace, `
 endpointSelector: {}
@@ -292,7 +362,7 @@ ingress isolates
 endpointSelector: {}
 ingress:
 - fromEndpoints: [{matchLabels: {"k8s:io.cilium.k8s.namespace.labels.team": b}}]
-- fromEndpoints: [{matchExpressions: [{key: io.cilium.k8s.namespace.labels.team, operator: NotIn, values: [b]}]}]`, "", `
+- fromEndpoints: [{matchExpressions: [{key: io.cilium.k8s.namespace.labels.team, operator: NotIn, values: [b]}]}]`, localOnly, `
 about web db
 ingress isolates
   allow job: all (spec.ingress[0])

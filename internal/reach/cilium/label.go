@@ -206,7 +206,7 @@ var withheldKeys = []string{
 }
 
 // anyone says which endpoints of all kinds the condition means. It is needed for
-// selectors with a reserved label; all others mean pods only.
+// selectors with a reserved label or without a namespace; all others mean pods only.
 func (r *reader) anyone(l label) netpol.Expr {
 	pods := netpol.Is{Kind: netpol.OfPod}
 	switch {

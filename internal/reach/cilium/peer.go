@@ -128,7 +128,8 @@ func (s *specReader) takesNodes(at evidence.Path) bool {
 
 // endpoints reads a selector of peers. In a CiliumNetworkPolicy one that does not
 // speak of namespaces means the policy's own; in one for the whole cluster, the
-// pods of all namespaces. Only a selector with a reserved label means others than pods.
+// pods of all namespaces. A selector with a reserved label may mean others than pods,
+// and so may one that speaks of namespaces without asking for one.
 func (s *specReader) endpoints(raw json.RawMessage, at evidence.Path) (netpol.Expr, error) {
 	labels, doubt, err := readSelector(raw, at)
 	if err != nil {
@@ -148,7 +149,50 @@ func (s *specReader) endpoints(raw json.RawMessage, at evidence.Path) (netpol.Ex
 	for _, l := range labels {
 		every = append(every, s.pod(l))
 	}
-	return doubtful(every, doubt), nil
+	if s.namespaced(labels) {
+		return doubtful(every, doubt), nil
+	}
+	return doubtful(netpol.Some{every, s.others(labels)}, doubt), nil
+}
+
+// namespaced reports whether a selector of peers asks for a namespace, which only pods
+// have. The agents add that to one that does not speak of namespaces.
+func (s *specReader) namespaced(labels []label) bool {
+	added := s.namespace != "" || !s.initial
+	for _, l := range labels {
+		switch {
+		case !l.aboutNamespace():
+		case !l.negative():
+			return true
+		case s.namespace != "" || l.key == namespaceKey:
+			added = false
+		}
+	}
+	return added
+}
+
+// others are who is no pod, and meant by a selector that asks for no namespace: the
+// agents may add to it that all is of their own cluster, which has only labels of pods,
+// and those of nodes if they keep these.
+func (s *specReader) others(labels []label) netpol.Expr {
+	every := netpol.Every{netpol.Not{Of: netpol.Is{Kind: netpol.OfPod}}}
+	for _, l := range labels {
+		every = append(every, s.anyone(l))
+	}
+	if slices.ContainsFunc(labels, func(l label) bool { return l.kubernetes() && l.key == clusterKey }) {
+		return every
+	}
+	switch s.settings.value("policy-default-local-cluster") {
+	case "false":
+		return every
+	case "true":
+		if s.settings.value("enable-node-selector-labels") != "true" {
+			return netpol.Nobody()
+		}
+		inside := netpol.Some{netpol.Is{Kind: netpol.OfHost}, netpol.Is{Kind: netpol.OfAPIServer}}
+		return netpol.Unknown{Within: netpol.Every{inside, every}, Why: "which labels of nodes Cilium knows is not known"}
+	}
+	return netpol.Unknown{Within: every, Why: "a selector that asks for no namespace means also who is no pod, unless Cilium runs with policy-default-local-cluster"}
 }
 
 func (l label) aboutNamespace() bool {

@@ -1,7 +1,6 @@
 package cilium
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -19,7 +18,7 @@ const most = 40
 
 // ports reads the ports of a rule: one rule, without its peers, for each entry that
 // has any. An entry without ports matches nothing.
-func (r ruleReader) ports(f portFields, at evidence.Path) (rules []netpol.Rule, err error) {
+func (r ruleReader) ports(f portFields, at evidence.Path) (rules []portsOfRule, err error) {
 	if len(f.ToPorts) > 0 && len(f.ICMPs) > 0 {
 		return nil, fmt.Errorf("%s: icmps cannot stand beside toPorts", at)
 	}
@@ -38,7 +37,7 @@ func (r ruleReader) ports(f portFields, at evidence.Path) (rules []netpol.Rule, 
 		}
 		rule.Unknown = and(doubt, rule.Unknown)
 		if doubt != "" || len(p.Ports) > 0 {
-			rules = append(rules, rule)
+			rules = append(rules, portsOfRule{Rule: rule})
 		}
 	}
 	for i, raw := range f.ICMPs {
@@ -272,76 +271,4 @@ func (h httpRule) words() string {
 		return "any request"
 	}
 	return strings.Join(list, " ")
-}
-
-// icmp reads types of ICMP, which are told apart in words only: a rule that denies
-// some types leaves ICMP open.
-func (r ruleReader) icmp(p icmpRule, at evidence.Path) (rules []netpol.Rule, err error) {
-	if len(p.Fields) > most {
-		return nil, fmt.Errorf("%s: more than %d", at.Field("fields"), most)
-	}
-	types := map[ports.Protocol][]string{}
-	for i, f := range p.Fields {
-		at := at.Field("fields").Index(i, "")
-		protocol := ports.ICMP
-		switch f.Family {
-		case "", "IPv4":
-		case "IPv6":
-			protocol = ports.ICMPv6
-		default:
-			return nil, fmt.Errorf("%s: family %q is neither IPv4 nor IPv6", at, f.Family)
-		}
-		name, err := icmpType(f.Type, protocol)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", at, err)
-		}
-		types[protocol] = append(types[protocol], name)
-	}
-	for _, protocol := range []ports.Protocol{ports.ICMP, ports.ICMPv6} {
-		if len(types[protocol]) == 0 || r.action == netpol.Deny {
-			continue
-		}
-		rules = append(rules, netpol.Rule{
-			Path: at, Ports: netpol.Ports{Set: ports.Every(protocol)},
-			Limits: protocol.String() + " of type " + few(types[protocol]),
-		})
-	}
-	return rules, nil
-}
-
-// icmpType gives a type of ICMP as it is written: a number or a name.
-func icmpType(raw json.RawMessage, protocol ports.Protocol) (string, error) {
-	var number uint8
-	if err := json.Unmarshal(raw, &number); err == nil {
-		return strconv.Itoa(int(number)), nil
-	}
-	var text string
-	if err := json.Unmarshal(raw, &text); err != nil {
-		return "", errors.New("type is neither a number below 256 nor a name")
-	}
-	if _, err := strconv.ParseUint(text, 10, 8); err == nil {
-		return text, nil
-	}
-	if !slices.Contains(icmpTypes[protocol], text) {
-		return "", fmt.Errorf("%s has no type %q", protocol, text)
-	}
-	return text, nil
-}
-
-var icmpTypes = map[ports.Protocol][]string{
-	ports.ICMP: {
-		"EchoReply", "DestinationUnreachable", "Redirect", "Echo", "EchoRequest", "RouterAdvertisement",
-		"RouterSelection", "TimeExceeded", "ParameterProblem", "Timestamp", "TimestampReply", "Photuris",
-		"ExtendedEchoRequest", "ExtendedEchoReply",
-	},
-	ports.ICMPv6: {
-		"DestinationUnreachable", "PacketTooBig", "TimeExceeded", "ParameterProblem", "EchoRequest", "EchoReply",
-		"MulticastListenerQuery", "MulticastListenerReport", "MulticastListenerDone", "RouterSolicitation",
-		"RouterAdvertisement", "NeighborSolicitation", "NeighborAdvertisement", "RedirectMessage",
-		"RouterRenumbering", "ICMPNodeInformationQuery", "ICMPNodeInformationResponse",
-		"InverseNeighborDiscoverySolicitation", "InverseNeighborDiscoveryAdvertisement",
-		"HomeAgentAddressDiscoveryRequest", "HomeAgentAddressDiscoveryReply", "MobilePrefixSolicitation",
-		"MobilePrefixAdvertisement", "DuplicateAddressRequestCodeSuffix", "DuplicateAddressConfirmationCodeSuffix",
-		"ExtendedEchoRequest", "ExtendedEchoReply",
-	},
 }

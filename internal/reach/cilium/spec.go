@@ -15,6 +15,10 @@ type specReader struct {
 	ref *evidence.Ref
 	// namespace is that of the policy, "" for one of the whole cluster.
 	namespace string
+	// initial is set for a policy that speaks of pods which have no labels yet.
+	initial bool
+	// denials are the object's own.
+	denials map[scope][]denial
 	// doubts are why it is not known whether the agents take the policy at all.
 	doubts []string
 }
@@ -30,7 +34,7 @@ func (s *specReader) spec(raw json.RawMessage, at evidence.Path) (*netpol.Policy
 	if len(read.Ingress)+len(read.IngressDeny)+len(read.Egress)+len(read.EgressDeny) == 0 {
 		return nil, fmt.Errorf("%s: has no rule: ingress, ingressDeny, egress and egressDeny are empty", at)
 	}
-	s.doubts = nil
+	s.doubts, s.initial = nil, false
 	p := &netpol.Policy{Ref: s.ref, Tier: tier}
 	hosts := given(read.NodeSelector)
 	switch {
@@ -90,6 +94,7 @@ func (s *specReader) subject(raw json.RawMessage, at evidence.Path) (netpol.Expr
 		every = append(every, netpol.Named{Of: netpol.Namespace, Name: s.namespace})
 	}
 	for _, l := range labels {
+		s.initial = s.initial || l.source == "reserved" && l.key == "init"
 		if s.namespace != "" && l.matchLabel && l.source == "k8s" && l.key == namespaceKey {
 			continue
 		}
@@ -183,7 +188,7 @@ func (r ruleReader) rule(raw json.RawMessage, at evidence.Path) ([]netpol.Rule, 
 	}
 	narrowed := len(fields.ToPorts)+len(fields.ICMPs) > 0
 	if !narrowed && (len(some) > 0 || doubt != "") {
-		portRules = []netpol.Rule{{Ports: netpol.AllPorts(), Path: at}}
+		portRules = []portsOfRule{{Rule: netpol.Rule{Ports: netpol.AllPorts(), Path: at}}}
 	}
 	if p.nobody() && doubt == "" {
 		return nil, nil
@@ -195,13 +200,22 @@ func (r ruleReader) rule(raw json.RawMessage, at evidence.Path) ([]netpol.Rule, 
 	case 1:
 		whom = some[0]
 	}
-	for i := range portRules {
-		rule := &portRules[i]
+	var rules []netpol.Rule
+	for _, rule := range portRules {
 		rule.Action, rule.Peers = r.action, whom
 		rule.Limits = and(limits, rule.Limits)
 		rule.Unknown = and(doubt, rule.Unknown)
+		if r.action == netpol.Deny && len(rule.types) > 0 {
+			s := r.scope(rule)
+			r.denials[s] = append(r.denials[s], denial{rule.types, whom})
+			continue
+		}
+		if len(rule.types) > 0 {
+			rule.Peers = r.undenied(rule)
+		}
+		rules = append(rules, rule.Rule)
 	}
-	return portRules, nil
+	return rules, nil
 }
 
 // and joins two sayings, either of which may be "".

@@ -61,9 +61,8 @@ type (
 	}
 )
 
-// authorization reads an AuthorizationPolicy, in parts: proxies that see requests and
-// those that do not make other things of it. One that only watches gives none.
-func (m *Mesh) authorization(c *evidence.Custom) ([]*netpol.Policy, error) {
+// authorization reads an AuthorizationPolicy. It gives nil for one that only watches.
+func (m *Mesh) authorization(c *evidence.Custom) (*authorization, error) {
 	data, err := specOf(c)
 	if err != nil {
 		return nil, err
@@ -83,11 +82,7 @@ func (m *Mesh) authorization(c *evidence.Custom) ([]*netpol.Policy, error) {
 	if dry, _ := strconv.ParseBool(c.Annotations["istio.io/dry-run"]); dry || spec.Action == "AUDIT" {
 		return nil, nil
 	}
-	a := &authorization{mesh: m, ref: c.Ref, spec: &spec, rules: rules, unknown: unknown}
-	if spec.TargetRef != nil || len(spec.TargetRefs) > 0 {
-		return []*netpol.Policy{a.targeted()}, nil
-	}
-	return a.parts(), nil
+	return &authorization{mesh: m, ref: c.Ref, spec: &spec, rules: rules, unknown: unknown}, nil
 }
 
 func (spec *authorizationSpec) check() error {
@@ -135,6 +130,8 @@ type alternative struct {
 	connection bool
 	// limits is what is asked of requests, in words.
 	limits []string
+	// asks is the same, attribute by attribute.
+	asks []asked
 	// unknown is why it is not known whether it holds of connections at all.
 	unknown string
 }
@@ -166,7 +163,7 @@ func (r *rule) read(spec *ruleSpec, custom bool) error {
 		if custom && f.Source.byIdentity() {
 			return errors.New("CUSTOM with identities")
 		}
-		from = append(from, alternative{source: *f.Source, ports: ports.Every(ports.TCP), connection: f.Source.byConnection(), limits: f.Source.limits()})
+		from = append(from, alternative{source: *f.Source, ports: ports.Every(ports.TCP), connection: f.Source.byConnection(), limits: f.Source.limits(), asks: f.Source.asks()})
 	}
 	for _, t := range spec.To {
 		if t.Operation == nil {
@@ -221,6 +218,9 @@ func (o *operationSpec) read() (alternative, error) {
 	} {
 		one.limits = appendLimit(one.limits, l.form, l.values)
 	}
+	one.asks = appendAsked(one.asks, "methods", o.Methods, o.NotMethods)
+	one.asks = appendAsked(one.asks, "paths", o.Paths, o.NotPaths)
+	one.asks = appendAsked(one.asks, "hosts", o.Hosts, o.NotHosts)
 	return one, nil
 }
 
@@ -274,7 +274,7 @@ func (w *whenSpec) read() (one alternative, err error) {
 		if !requestKey(w.Key) {
 			return one, fmt.Errorf("when %q is none", w.Key)
 		}
-		one.connection = false
+		one.connection, one.asks = false, appendAsked(nil, w.Key, w.Values, w.NotValues)
 		one.limits = appendLimit(one.limits, w.Key+" %s", w.Values)
 		one.limits = appendLimit(one.limits, w.Key+" other than %s", w.NotValues)
 		return one, nil
@@ -305,6 +305,10 @@ type authorization struct {
 	unknown string
 }
 
+func (a *authorization) hasTarget() bool {
+	return a.spec.TargetRef != nil || len(a.spec.TargetRefs) > 0
+}
+
 // about are the pods that the policy selects, of those that are given.
 func (a *authorization) about(pods netpol.Expr) netpol.Expr {
 	all := netpol.Every{netpol.Is{Kind: netpol.OfPod}}
@@ -320,19 +324,42 @@ func (a *authorization) about(pods netpol.Expr) netpol.Expr {
 }
 
 // parts are the policy for proxies that see requests, by what they know of identities,
-// and for those of nodes, which know connections only.
+// and for those of nodes, which know connections only. One with targets is one part.
 func (a *authorization) parts() (list []*netpol.Policy) {
+	if a.hasTarget() {
+		return []*netpol.Policy{a.targeted()}
+	}
 	for _, c := range a.mesh.proxied {
-		list = append(list, a.policy(c, true))
+		list = append(list, a.beside(c, a.denying())...)
 	}
 	if pods := a.mesh.members[Ambient]; len(pods) > 0 && a.spec.Action != "CUSTOM" {
-		list = append(list, a.policy(class{pods: netpol.Pods{Of: pods}}, false))
+		list = append(list, a.policy(class{pods: netpol.Pods{Of: pods}}, false, nil))
 	}
 	return list
 }
 
-// policy is the policy for a class of pods, whose proxies see requests or do not.
-func (a *authorization) policy(c class, requests bool) *netpol.Policy {
+// beside is the policy for a class of pods whose proxies see requests, in two parts
+// where others may deny to some of them what it allows.
+func (a *authorization) beside(c class, denying []deniedBy) []*netpol.Policy {
+	if len(denying) > mostDenied {
+		return []*netpol.Policy{a.policy(c, true, denying)}
+	}
+	p := a.policy(c, true, nil)
+	if a.action() != netpol.Allow || len(denying) == 0 {
+		return []*netpol.Policy{p}
+	}
+	var others netpol.Some
+	for _, d := range denying {
+		others = append(others, d.about(c.pods))
+	}
+	met := a.policy(c, true, denying)
+	met.Subject, p.Subject = netpol.Every{p.Subject, others}, netpol.Every{p.Subject, netpol.Not{Of: others}}
+	return []*netpol.Policy{p, met}
+}
+
+// policy is the policy for a class of pods, whose proxies see requests or do not; some
+// rules deny requests of the same pods.
+func (a *authorization) policy(c class, requests bool, denying []deniedBy) *netpol.Policy {
 	p := &netpol.Policy{Ref: a.ref, Subject: a.about(c.pods), Ingress: &netpol.Rules{Unknown: a.unknown}}
 	p.Tier = netpol.Tier{Name: cmp.Or(a.spec.Action, "ALLOW"), Layer: netpol.Mesh, Order: orderAllow, Default: netpol.Deny}
 	switch a.spec.Action {
@@ -344,7 +371,7 @@ func (a *authorization) policy(c class, requests bool) *netpol.Policy {
 		p.Ingress.Isolates = true
 	}
 	for _, r := range a.rules {
-		p.Ingress.List = append(p.Ingress.List, a.rule(r, c, requests)...)
+		p.Ingress.List = append(p.Ingress.List, a.rule(r, c, requests, denying)...)
 	}
 	if p.Ingress.Isolates {
 		// Proxies take TCP only: the rest goes past them.
@@ -357,8 +384,8 @@ func (a *authorization) policy(c class, requests bool) *netpol.Policy {
 }
 
 // rule gives a rule of the policy: of what it asks of requests only the words are kept.
-// What denies some requests closes no connection.
-func (a *authorization) rule(r rule, c class, requests bool) (list []netpol.Rule) {
+// What denies some requests closes no connection, unless it may be all of them.
+func (a *authorization) rule(r rule, c class, requests bool, denying []deniedBy) (list []netpol.Rule) {
 	clauses := r.clauses
 	if !requests {
 		var empty bool
@@ -367,21 +394,22 @@ func (a *authorization) rule(r rule, c class, requests bool) (list []netpol.Rule
 		}
 	}
 	for _, limited := range []bool{false, true} {
+		on := ports.Every(ports.TCP)
 		if limited && a.action() == netpol.Deny {
-			break
+			on = closed(nil, clauses, on)
 		}
 		if c.doubt != "" {
-			list = append(list, a.joined(r, clauses, limited, naming{doubt: c.doubt}, ports.Every(ports.TCP))...)
+			list = append(list, a.joined(r, clauses, limited, denying, naming{doubt: c.doubt}, on)...)
 			continue
 		}
-		list = append(list, a.joined(r, clauses, limited, naming{}, ports.Every(ports.TCP).Minus(c.plain))...)
-		list = append(list, a.joined(r, clauses, limited, naming{nobody: true}, c.plain)...)
+		list = append(list, a.joined(r, clauses, limited, denying, naming{}, on.Minus(c.plain))...)
+		list = append(list, a.joined(r, clauses, limited, denying, naming{nobody: true}, on.Intersect(c.plain))...)
 	}
 	return list
 }
 
 // joined is a rule for some ports, or nothing where it matches none of them.
-func (a *authorization) joined(r rule, clauses []clause, limited bool, n naming, on ports.Set) []netpol.Rule {
+func (a *authorization) joined(r rule, clauses []clause, limited bool, denying []deniedBy, n naming, on ports.Set) []netpol.Rule {
 	j, ok := a.join(clauses, limited, n)
 	if j.ports = j.ports.Intersect(on); !ok || j.ports.Empty() {
 		return nil
@@ -390,8 +418,14 @@ func (a *authorization) joined(r rule, clauses []clause, limited bool, n naming,
 		Action: a.action(), Peers: j.peers, Ports: netpol.Ports{Set: j.ports}, Limits: j.limits,
 		Path: r.at, Index: r.index, Unknown: cmp.Or(r.unknown, j.unknown),
 	}
+	if limited && one.Action == netpol.Deny {
+		one.Limits, one.Unknown = "", cmp.Or(one.Unknown, "it may deny every request")
+	}
 	if a.spec.Action == "CUSTOM" {
 		one.Unknown = cmp.Or(one.Unknown, fmt.Sprintf("the provider %q decides", a.spec.Provider.Name))
+	}
+	if limited && one.Action == netpol.Allow {
+		return undenied(one, clauses, n, denying)
 	}
 	return []netpol.Rule{one}
 }

@@ -36,16 +36,26 @@ func Read(snap *evidence.Snapshot) ([]*netpol.Policy, []netpol.Invalid) {
 	m := New(snap)
 	policies := m.peerPolicies()
 	invalid := m.invalid
+	var read []*authorization
 	for _, c := range snap.Custom {
 		if c.Group() != group || c.Kind != "AuthorizationPolicy" {
 			continue
 		}
-		read, err := m.authorization(c)
+		a, err := m.authorization(c)
 		if err != nil {
 			invalid = append(invalid, netpol.Invalid{Ref: c.Ref, Err: err})
 			continue
 		}
-		policies = append(policies, read...)
+		if a == nil {
+			continue
+		}
+		if read = append(read, a); a.deniesRequests() && !a.hasTarget() {
+			m.denying[c.Namespace] = append(m.denying[c.Namespace], a)
+			m.denyingAll = append(m.denyingAll, a)
+		}
+	}
+	for _, a := range read {
+		policies = append(policies, a.parts()...)
 	}
 	return policies, invalid
 }
@@ -73,6 +83,9 @@ type Mesh struct {
 	// proxies see requests, by what they can know of identities.
 	meshed  netpol.Expr
 	proxied []class
+	// denying are the policies that deny requests, by their namespace and together.
+	denying    map[string][]*authorization
+	denyingAll []*authorization
 	// known are the workloads that sources mean, by the text of the source.
 	known map[string]netpol.Expr
 }
@@ -81,7 +94,7 @@ type Mesh struct {
 func New(snap *evidence.Snapshot) *Mesh {
 	m := &Mesh{
 		Root: "istio-system", trust: "cluster.local", snap: snap, namespaces: map[string]map[string]string{},
-		changed: map[*evidence.Workload]int{}, peersIn: map[string][]*PeerAuthentication{}, members: map[Part][]*evidence.Workload{}, doubts: map[string][]*evidence.Workload{}, known: map[string]netpol.Expr{},
+		changed: map[*evidence.Workload]int{}, peersIn: map[string][]*PeerAuthentication{}, members: map[Part][]*evidence.Workload{}, doubts: map[string][]*evidence.Workload{}, known: map[string]netpol.Expr{}, denying: map[string][]*authorization{},
 	}
 	for _, ns := range snap.Namespaces {
 		m.namespaces[ns.Name] = ns.Labels

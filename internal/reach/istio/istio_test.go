@@ -111,8 +111,19 @@ func describe(tls MTLS) string {
 func TestMTLSIncomplete(t *testing.T) {
 	t.Parallel()
 	m := New(&evidence.Snapshot{Namespaces: []*evidence.Object[corev1.Namespace]{namespace("shop", nil)}})
-	if tls := m.NamespaceMTLS("shop"); tls.Mode != Permissive || !strings.Contains(tls.Unknown, `"istio-system"`) {
+	if tls := m.NamespaceMTLS("shop"); tls.Mode != Permissive || !strings.Contains(tls.Missing, `"istio-system"`) {
 		t.Errorf("%+v", tls)
+	}
+}
+
+// TestMTLSInRoot proves that no policy selects pods of the root namespace, either.
+func TestMTLSInRoot(t *testing.T) {
+	t.Parallel()
+	m := New(&evidence.Snapshot{Custom: []*evidence.Custom{
+		object("PeerAuthentication", "istio-system", "m", `{"selector":{"matchLabels":{"app":"web"}},"mtls":{"mode":"STRICT"}}`),
+	}})
+	if got := describe(m.MTLS(workload("istio-system", "web", map[string]string{"app": "web"}))); got != "PERMISSIVE by nobody" {
+		t.Error(got)
 	}
 }
 
@@ -195,11 +206,11 @@ func TestPatterns(t *testing.T) {
 	texts := []string{"", "a", "b", "ab", "ba", "aba", "abab", "cluster.local/ns/a/sa/b"}
 	patterns := []string{"*", "a", "a*", "*a", "ab", "*b", "cluster.local/ns/a/sa/b", "cluster.local/*", "*/sa/b"}
 	for _, p := range patterns {
-		any := ".*"
+		anything := ".*"
 		if p == "*" {
-			any = ".+"
+			anything = ".+"
 		}
-		re := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(p), `\*`, any) + "$")
+		re := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(p), `\*`, anything) + "$")
 		for _, text := range texts {
 			if got, want := like(text, p), re.MatchString(text); got != want {
 				t.Errorf("%q like %q: %t", text, p, got)

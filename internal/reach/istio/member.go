@@ -218,9 +218,7 @@ func (m *Mesh) classOf(w *evidence.Workload, p Part) (c class) {
 		return c
 	}
 	tls := m.MTLS(w)
-	if tls.By != nil || tls.PortsBy != nil {
-		c.doubt = tls.Unknown
-	}
+	c.doubt = tls.Unknown
 	if tls.Mode == Disable {
 		c.plain = ports.Every(ports.TCP)
 	}

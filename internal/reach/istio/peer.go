@@ -133,8 +133,12 @@ type MTLS struct {
 	// Ports are the ports that have a mode of their own, by which policy.
 	Ports   map[uint16]Mode
 	PortsBy *PeerAuthentication
-	// Unknown is why the answer is not certain, "" when it is.
+	// Unknown is why it is not certain which of the policies that were read decides, "" when it is.
 	Unknown string
+	// Missing is why, where none of them sets Mode, one that was not read may do so.
+	Missing string
+	// doubted is one of the policies that Unknown is about.
+	doubted *PeerAuthentication
 }
 
 // MTLS says which mode holds for the pods of a workload: the narrowest policy that sets
@@ -148,10 +152,10 @@ func (m *Mesh) MTLS(w *evidence.Workload) MTLS {
 		return result
 	}
 	if own.doubt != "" {
-		result.Unknown = own.doubt
+		result.Unknown, result.doubted = own.doubt, own.chosen
 	}
 	if own.chosen.Mode != Unset {
-		result.Mode, result.By, result.Unknown = own.chosen.Mode, own.chosen, own.doubt
+		result.Mode, result.By, result.Unknown, result.Missing = own.chosen.Mode, own.chosen, own.doubt, ""
 	}
 	if len(own.chosen.Ports) > 0 {
 		result.Ports, result.PortsBy = maps.Clone(own.chosen.Ports), own.chosen
@@ -170,7 +174,7 @@ func (m *Mesh) NamespaceMTLS(namespace string) MTLS {
 	for _, where := range slices.Compact([]string{namespace, m.Root}) {
 		found := m.oldest(where, func(p *PeerAuthentication) bool { return len(p.Labels) == 0 })
 		if found.doubt != "" {
-			result.Unknown = found.doubt
+			result.Unknown, result.doubted = found.doubt, found.chosen
 		}
 		if found.chosen != nil && found.chosen.Mode != Unset {
 			result.Mode, result.By = found.chosen.Mode, found.chosen
@@ -178,8 +182,8 @@ func (m *Mesh) NamespaceMTLS(namespace string) MTLS {
 		}
 	}
 	for _, where := range slices.Compact([]string{namespace, m.Root}) {
-		if ok, why := m.snap.Complete(evidence.Mesh, where); !ok && result.Unknown == "" {
-			result.Unknown = why
+		if ok, why := m.snap.Complete(evidence.Mesh, where); !ok && result.Missing == "" {
+			result.Missing = why
 		}
 	}
 	return result
@@ -256,10 +260,14 @@ func (m *Mesh) peerPolicies() (policies []*netpol.Policy) {
 				strict = strict.Union(one)
 			}
 		}
-		if tls.Mode == Strict || tls.Unknown != "" {
-			note(w, tls.By, base, tls.Unknown)
+		switch {
+		case tls.Unknown != "":
+			note(w, tls.doubted, ports.Every(ports.TCP), tls.Unknown)
+			continue
+		case tls.Mode == Strict:
+			note(w, tls.By, base, "")
 		}
-		note(w, tls.PortsBy, strict, tls.Unknown)
+		note(w, tls.PortsBy, strict, "")
 	}
 	plain := netpol.Not{Of: m.meshed}
 	for _, d := range order {

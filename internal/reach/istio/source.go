@@ -106,6 +106,12 @@ func (s *sourceSpec) limits() (words []string) {
 	return appendLimit(words, "clients that a proxy does not name as %s", s.NotRemoteIPBlocks)
 }
 
+// asks is the same, attribute by attribute.
+func (s *sourceSpec) asks() (list []asked) {
+	list = appendAsked(list, "requestPrincipals", s.RequestPrincipals, s.NotRequestPrincipals)
+	return appendAsked(list, remoteIP, s.RemoteIPBlocks, s.NotRemoteIPBlocks)
+}
+
 func appendLimit(words []string, form string, values []string) []string {
 	if len(values) == 0 {
 		return words

@@ -14,7 +14,8 @@ import (
 )
 
 // Read returns the policies of a snapshot and, apart, those that are not valid,
-// both in the order in which they were read, NetworkPolicies first.
+// both in the order in which they were read, NetworkPolicies first. A policy may be
+// there twice, in two tiers.
 func Read(snap *evidence.Snapshot, e netpol.Enforcement) (valid []*netpol.Policy, invalid []netpol.Invalid) {
 	ofCluster, refused := clusterPolicies(snap.Custom, e)
 	for _, o := range snap.NetworkPolicies {
@@ -26,8 +27,10 @@ func Read(snap *evidence.Snapshot, e netpol.Enforcement) (valid []*netpol.Policy
 		valid = append(valid, p)
 	}
 	if e == netpol.Kubernetes && slices.ContainsFunc(ofCluster, baseline) {
-		for _, p := range valid {
-			p.Ingress, p.Egress = orOpen(p.Ingress), orOpen(p.Egress)
+		for _, p := range slices.Clone(valid) {
+			if p.Ingress == nil || p.Egress == nil {
+				valid = append(valid, otherDirection(p))
+			}
 		}
 	}
 	return append(valid, ofCluster...), append(invalid, refused...)
@@ -36,16 +39,23 @@ func Read(snap *evidence.Snapshot, e netpol.Enforcement) (valid []*netpol.Policy
 // baseline reports whether a policy is asked after NetworkPolicies.
 func baseline(p *netpol.Policy) bool { return p.Tier.Order == netpol.BaselineOrder }
 
-// orOpen gives a direction that a NetworkPolicy says nothing about a rule that perhaps
-// allows all. The network policy API goes on to its baseline for pods that no
-// NetworkPolicy selects. Plugins that take this by the letter allow everything in
+// otherDirection is what a NetworkPolicy that is about one direction perhaps means for
+// the other one. The network policy API goes on to its baseline for pods that no
+// NetworkPolicy selects: plugins that take this by the letter allow everything in
 // the direction, others go on.
-func orOpen(r *netpol.Rules) *netpol.Rules {
-	if r != nil {
-		return r
-	}
-	return &netpol.Rules{List: []netpol.Rule{{
+func otherDirection(p *netpol.Policy) *netpol.Policy {
+	open := &netpol.Rules{List: []netpol.Rule{{
 		Action: netpol.Allow, Peers: netpol.Everyone(), Ports: netpol.AllPorts(), Path: evidence.NewPath("spec", "policyTypes"),
 		Unknown: "network plugins do not agree whether a baseline is about pods that a NetworkPolicy selects for the other direction only",
 	}}}
+	twin := &netpol.Policy{
+		Ref: p.Ref, Subject: p.Subject,
+		Tier: netpol.Tier{Name: "NetworkPolicy for the other direction", Order: netpol.DefaultOrder + 1, Default: netpol.Pass},
+	}
+	if p.Ingress == nil {
+		twin.Ingress = open
+	} else {
+		twin.Egress = open
+	}
+	return twin
 }

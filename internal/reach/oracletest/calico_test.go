@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,16 +51,15 @@ type calicoHTTP struct {
 }
 
 type calicoEntity struct {
-	Nets              []string `json:"nets,omitempty"`
-	NotNets           []string `json:"notNets,omitempty"`
-	Selector          string   `json:"selector,omitempty"`
-	NotSelector       string   `json:"notSelector,omitempty"`
-	NamespaceSelector string   `json:"namespaceSelector,omitempty"`
-	// Ports of a source are any that a client may take.
-	Ports           []any           `json:"ports,omitempty"`
-	NotPorts        []any           `json:"notPorts,omitempty"`
-	ServiceAccounts *calicoAccounts `json:"serviceAccounts,omitempty"`
-	Services        *calicoService  `json:"services,omitempty"`
+	Nets              []string        `json:"nets,omitempty"`
+	NotNets           []string        `json:"notNets,omitempty"`
+	Selector          string          `json:"selector,omitempty"`
+	NotSelector       string          `json:"notSelector,omitempty"`
+	NamespaceSelector string          `json:"namespaceSelector,omitempty"`
+	Ports             []any           `json:"ports,omitempty"`
+	NotPorts          []any           `json:"notPorts,omitempty"`
+	ServiceAccounts   *calicoAccounts `json:"serviceAccounts,omitempty"`
+	Services          *calicoService  `json:"services,omitempty"`
 }
 
 type calicoService struct {
@@ -258,17 +258,21 @@ func (w *world) calicoMatches(p packet, o *object, r calicoRule) bool {
 		return false
 	}
 	to := r.Destination
-	return w.isCalicoEntity(p, o, r.Source, p.src) && w.isCalicoEntity(p, o, to, p.dst) &&
+	return w.isCalicoEntity(p, o, r.Source, p.src, false) && w.isCalicoEntity(p, o, to, p.dst, true) &&
 		(len(to.Ports) == 0 || atCalicoPort(p, to.Ports)) && (len(to.NotPorts) == 0 || !atCalicoPort(p, to.NotPorts))
 }
 
-func (w *world) isCalicoEntity(p packet, o *object, c calicoEntity, e end) bool {
+func (w *world) isCalicoEntity(p packet, o *object, c calicoEntity, e end, destination bool) bool {
 	a := p.address(e)
 	if len(c.Nets) > 0 && !inAny(c.Nets, a) || inAny(c.NotNets, a) {
 		return false
 	}
+	// A rule with blocks of the other IP version alone is not about the packet.
+	if len(c.NotNets) > 0 && !slices.ContainsFunc(c.NotNets, func(n string) bool { return netip.MustParsePrefix(n).Addr().Is4() == a.Is4() }) {
+		return false
+	}
 	if c.Services != nil {
-		return w.isCalicoService(p, o, c, e)
+		return w.isCalicoService(p, o, c, e, destination)
 	}
 	known := w.calicoKnows(p, e)
 	if c.NotSelector != "" && slices.ContainsFunc(known, func(l calicoLabels) bool { return calicoSelects(c.NotSelector, l.own) }) {
@@ -307,14 +311,17 @@ func (w *world) isCalicoEntity(p packet, o *object, c calicoEntity, e end) bool 
 	})
 }
 
-// isCalicoService reports whether an end is a pod behind a service: as a destination
-// only at the pod's port of the service.
-func (w *world) isCalicoService(p packet, o *object, c calicoEntity, e end) bool {
-	return e.pod != nil && slices.ContainsFunc(w.services, func(s *service) bool {
-		if s.name != c.Services.Name || s.namespace != cmp.Or(c.Services.Namespace, o.namespace) || !s.holds(e.pod) {
+// isCalicoService reports whether an end has the address of a pod behind a service: as
+// a destination only at the pod's port of the service.
+func (w *world) isCalicoService(p packet, o *object, c calicoEntity, e end, destination bool) bool {
+	return slices.ContainsFunc(w.services, func(s *service) bool {
+		if s.name != c.Services.Name || s.namespace != cmp.Or(c.Services.Namespace, o.namespace) {
 			return false
 		}
-		return e == p.src || slices.ContainsFunc(s.ports, func(port corev1.ServicePort) bool {
+		if !slices.ContainsFunc(w.pods, func(other *pod) bool { return s.holds(other) && p.address(end{pod: other}) == p.address(e) }) {
+			return false
+		}
+		return !destination || slices.ContainsFunc(s.ports, func(port corev1.ServicePort) bool {
 			return port.Protocol == p.transport() && port.TargetPort.IntValue() == int(p.port)
 		})
 	})
@@ -469,7 +476,7 @@ func (r *calicoReader) values() (list []string) {
 }
 
 func rollCalico(d *dice) *world {
-	w := d.cluster(0, "")
+	w := d.cluster()
 	w.enforcement = netpol.Calico
 	version := pick(d, "projectcalico.org/v3", "crd.projectcalico.org/v1")
 	tiers := []string{""}
@@ -492,7 +499,6 @@ func rollCalico(d *dice) *world {
 	for i := range 1 + d.IntN(5) {
 		w.policies = append(w.policies, d.calicoPolicy(i, version, tiers))
 	}
-	// The tier decides where no rule does: one that is asked last has no order.
 	for i := range d.IntN(3) {
 		w.policies = append(w.policies, d.networkPolicy(i))
 	}

@@ -251,7 +251,7 @@ func (w *world) ciliumMatches(p packet, o *object, r ciliumPeers, e end) bool {
 		return false
 	}
 	peer := anyone ||
-		slices.ContainsFunc(endpoints, func(s metav1.LabelSelector) bool { return w.ciliumSelects(o, &s, e) }) ||
+		slices.ContainsFunc(endpoints, func(s metav1.LabelSelector) bool { return w.ciliumSelects(p, o, &s, e) }) ||
 		slices.ContainsFunc(entities, func(name string) bool { return p.isEntity(name, e) }) ||
 		e.external.IsValid() && slices.ContainsFunc(blocks, func(b ciliumBlock) bool { return w.inCiliumBlock(b, e) }) ||
 		e.own() && slices.ContainsFunc(r.ToServices, func(s ciliumService) bool { return w.isCiliumService(s, o, e.pod) }) ||
@@ -266,7 +266,7 @@ func (w *world) ciliumMatches(p packet, o *object, r ciliumPeers, e end) bool {
 		})
 	}
 	return peer && (len(r.ToPorts) == 0 || slices.ContainsFunc(r.ToPorts, func(list ciliumPorts) bool {
-		return slices.ContainsFunc(list.Ports, func(port ciliumPort) bool { return atCiliumPort(p, port) })
+		return (list.Rules == nil || !p.plain) && slices.ContainsFunc(list.Ports, func(port ciliumPort) bool { return atCiliumPort(p, port) })
 	}))
 }
 
@@ -286,10 +286,7 @@ func (w *world) isCiliumService(c ciliumService, o *object, p *pod) bool {
 
 // ciliumSelects reads a selector of a rule: of a policy in a namespace it means pods
 // there, unless it says something of namespaces itself.
-func (w *world) ciliumSelects(o *object, s *metav1.LabelSelector, e end) bool {
-	if !e.own() {
-		return false
-	}
+func (w *world) ciliumSelects(p packet, o *object, s *metav1.LabelSelector, e end) bool {
 	s = plainKeys(s)
 	keys := slices.Collect(maps.Keys(s.MatchLabels))
 	for _, m := range s.MatchExpressions {
@@ -298,6 +295,11 @@ func (w *world) ciliumSelects(o *object, s *metav1.LabelSelector, e end) bool {
 	elsewhere := slices.ContainsFunc(keys, func(k string) bool {
 		return k == ciliumNamespace || strings.HasPrefix(k, ciliumNamespaceLabels)
 	})
+	if !e.own() {
+		// Nodes and the world have none of the labels.
+		given := o.namespace != "" && !elsewhere || o.namespace == "" && !slices.Contains(keys, ciliumNamespace)
+		return p.loose && !given && selects(s, nil)
+	}
 	if o.namespace != "" && !elsewhere && e.pod.namespace != o.namespace {
 		return false
 	}
@@ -392,7 +394,7 @@ func atCiliumPort(p packet, c ciliumPort) bool {
 }
 
 func rollCilium(d *dice) *world {
-	w := d.cluster(0, "")
+	w := d.cluster()
 	w.enforcement = netpol.Cilium
 	for i := range 2 {
 		labels := map[string]string{"app": pick(d, "a", "b"), "tier": pick(d, "b", "c"), "env": pick(d, "a", "c")}
@@ -455,6 +457,14 @@ func (d *dice) ciliumSelector() *metav1.LabelSelector {
 	}
 	if s.MatchLabels == nil {
 		s.MatchLabels = map[string]string{}
+	}
+	if d.negative && d.one(3) {
+		s.MatchExpressions = append(s.MatchExpressions, pick(d, metav1.LabelSelectorRequirement{
+			Key: "k8s:" + ciliumNamespace, Operator: metav1.LabelSelectorOpNotIn, Values: []string{pick(d, d.w.namespaces...).name},
+		}, metav1.LabelSelectorRequirement{
+			Key: "k8s:" + ciliumNamespaceLabels + pick(d, "app", "tier", "env"), Operator: metav1.LabelSelectorOpDoesNotExist,
+		}))
+		return s
 	}
 	switch d.IntN(6) {
 	case 0:

@@ -20,9 +20,15 @@ type dice struct {
 	vague bool
 	// both makes clusters that speak IPv4 and IPv6.
 	both bool
+	// negative makes selectors of Cilium that ask for no namespace.
+	negative bool
+	// taken are the addresses of pods and nodes.
+	taken map[netip.Addr]bool
 }
 
-func newDice(seed uint64) *dice { return &dice{Rand: rand.New(rand.NewPCG(seed, 0x6ab10))} }
+func newDice(seed uint64) *dice {
+	return &dice{Rand: rand.New(rand.NewPCG(seed, 0x6ab10)), taken: map[netip.Addr]bool{}}
+}
 
 // one reports true once in n times.
 func (d *dice) one(n int) bool { return d.IntN(n) == 0 }
@@ -54,8 +60,9 @@ func (d *dice) labels() map[string]string {
 }
 
 // cluster rolls all but the policies.
-func (d *dice) cluster(seed uint64, family string) *world {
-	w := &world{seed: seed, family: family, versions: pick(d, []int{4}, []int{4}, []int{6}), vague: d.vague}
+func (d *dice) cluster() *world {
+	w := &world{versions: pick(d, []int{4}, []int{4}, []int{6}), vague: d.vague}
+	w.told, w.negative = d.one(4), d.negative
 	if d.both {
 		w.versions = []int{4, 6}
 	}
@@ -115,9 +122,18 @@ func (d *dice) pod(i int) *pod {
 	return p
 }
 
-// address rolls an address of a range: of its last 16 bits, few are set, so that
-// blocks cut near it.
+// address rolls an address of a range that nobody has: of its last 16 bits, few are
+// set, so that blocks cut near it.
 func (d *dice) address(block string) netip.Addr {
+	for {
+		if a := d.anyAddress(block); !d.taken[a] {
+			d.taken[a] = true
+			return a
+		}
+	}
+}
+
+func (d *dice) anyAddress(block string) netip.Addr {
 	prefix := netip.MustParsePrefix(block)
 	bytes := prefix.Addr().AsSlice()
 	bytes[len(bytes)-1] = byte(1 + d.IntN(100))

@@ -121,7 +121,7 @@ func (w *world) istio(p packet) bool {
 	if _, refused := matches("DENY", false); refused {
 		return false
 	}
-	about, admitted := matches("ALLOW", true)
+	about, admitted := matches("ALLOW", !p.plain)
 	return !about || admitted
 }
 
@@ -218,7 +218,7 @@ func istioText(pattern, value string) bool {
 }
 
 func rollIstio(d *dice) *world {
-	w := d.cluster(0, "")
+	w := d.cluster()
 	for i, n := range w.namespaces {
 		if i > 0 && d.one(3) {
 			continue

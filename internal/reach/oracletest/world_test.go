@@ -37,8 +37,11 @@ type world struct {
 	pods        []*pod
 	policies    []*object
 	services    []*service
-	// blind is set when the ranges of pods and nodes are not told.
-	blind bool
+	// blind is set when the ranges of pods and nodes are not told, told when Node objects
+	// tell those of the pods.
+	blind, told bool
+	// negative is set when selectors of Cilium may ask for no namespace.
+	negative bool
 	// vague is set when the snapshot tells less than the world holds: answers may
 	// then be unknown, but never wrong.
 	vague bool
@@ -134,7 +137,7 @@ func nodeRange(version int) string {
 func (w *world) options(t testing.TB) reach.Options {
 	var o reach.Options
 	for _, v := range w.versions {
-		if w.blind {
+		if w.blind || w.told {
 			break
 		}
 		o.Pods = o.Pods.Union(parse(t, podRange(v)))
@@ -176,6 +179,9 @@ func (w *world) snapshot(t testing.TB) (*evidence.Snapshot, map[*pod]*evidence.W
 	for _, n := range w.nodes {
 		object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.name, Labels: n.labels}}
 		for _, v := range w.versions {
+			if w.told {
+				object.Spec.PodCIDRs = append(object.Spec.PodCIDRs, podRange(v))
+			}
 			object.Status.Addresses = append(object.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: n.addresses[v].String()})
 		}
 		snap.Add(&evidence.Ref{APIVersion: "v1", Kind: "Node", Name: n.name, Labels: n.labels}, object)
@@ -183,7 +189,7 @@ func (w *world) snapshot(t testing.TB) (*evidence.Snapshot, map[*pod]*evidence.W
 	for _, s := range w.services {
 		snap.Add(&evidence.Ref{APIVersion: "v1", Kind: "Service", Namespace: s.namespace, Name: s.name, Labels: s.labels}, &corev1.Service{
 			ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: s.name, Labels: s.labels},
-			Spec:       corev1.ServiceSpec{Selector: s.selector, Ports: s.ports},
+			Spec:       corev1.ServiceSpec{Selector: s.selector, Ports: s.ports, IPFamilies: w.ipFamilies()},
 		})
 	}
 	of := map[*pod]*evidence.Workload{}
@@ -211,6 +217,13 @@ func (w *world) snapshot(t testing.TB) (*evidence.Snapshot, map[*pod]*evidence.W
 		snap.Add(ref, &evidence.Custom{JSON: text})
 	}
 	return snap, of
+}
+
+func (w *world) ipFamilies() (list []corev1.IPFamily) {
+	for _, v := range w.versions {
+		list = append(list, corev1.IPFamily(fmt.Sprintf("IPv%d", v)))
+	}
+	return list
 }
 
 func (p *pod) workload() *evidence.Workload {
@@ -334,6 +347,11 @@ type packet struct {
 	// odd is set where a packet has what rules may ask for beyond peers and ports: the
 	// type of ICMP, the port it comes from, the method of its request.
 	odd bool
+	// loose is set where a selector of Cilium that asks for no label to be there, and for
+	// no namespace, means nodes and the world too: versions differ (cilium/cilium#46949).
+	loose bool
+	// plain is set for a request that is none of those that rules allow.
+	plain bool
 }
 
 func (p packet) String() string {
