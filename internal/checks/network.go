@@ -3,6 +3,7 @@ package checks
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
@@ -90,27 +91,36 @@ func firstOpening(x reach.Explanation) *opening {
 // certain; not, though, when all pods that its policy is about are kept from there
 // by others.
 func egressRules(g *reach.Graph, targets []*reach.Endpoint, asked ports.Set, wanted func(*netpol.Policy) bool) (list []reached) {
-	about := map[*netpol.Policy][]*reach.Endpoint{}
-	for _, e := range g.Endpoints() {
-		if e.Kind != netpol.OfPod {
-			continue
-		}
-		for _, p := range g.Coverage(e, netpol.Egress).By {
-			about[p] = append(about[p], e)
-		}
-	}
 	for _, p := range g.Policies() {
 		if p.Egress == nil || p.Tier.Layer != netpol.Network || !wanted(p) {
 			continue
 		}
 		for i := range p.Egress.List {
 			rule := &p.Egress.List[i]
-			if t := ruleTarget(g, rule, targets, asked); t != nil && takesEffect(g, about[p], t, asked) {
+			if t := ruleTarget(g, rule, targets, asked); t != nil {
 				list = append(list, reached{opening{p, rule}, t})
 			}
 		}
 	}
-	return list
+	if len(list) == 0 {
+		return nil
+	}
+	about := map[*netpol.Policy][]*reach.Endpoint{}
+	for _, found := range list {
+		about[found.policy] = nil
+	}
+	for _, e := range g.Endpoints() {
+		if e.Kind != netpol.OfPod {
+			continue
+		}
+		for _, p := range g.Coverage(e, netpol.Egress).By {
+			if endpoints, asked := about[p]; asked {
+				about[p] = append(endpoints, e)
+			}
+		}
+	}
+	kept := map[[2]*reach.Endpoint]bool{}
+	return slices.DeleteFunc(list, func(r reached) bool { return !takesEffect(g, about[r.policy], r.target, asked, kept) })
 }
 
 // reached is a rule and a target that it opens.
@@ -132,12 +142,17 @@ func ruleTarget(g *reach.Graph, rule *netpol.Rule, targets []*reach.Endpoint, as
 }
 
 // takesEffect reports whether some of the endpoints may reach the target; it takes
-// so where there are none.
-func takesEffect(g *reach.Graph, endpoints []*reach.Endpoint, target *reach.Endpoint, asked ports.Set) bool {
+// so where there are none. Those that are known to be kept from a target are in kept.
+func takesEffect(g *reach.Graph, endpoints []*reach.Endpoint, target *reach.Endpoint, asked ports.Set, kept map[[2]*reach.Endpoint]bool) bool {
 	for _, e := range endpoints {
+		pair := [2]*reach.Endpoint{e, target}
+		if kept[pair] {
+			continue
+		}
 		if !g.Weigh(e, netpol.Egress, target, asked).Denied.Covers(asked) {
 			return true
 		}
+		kept[pair] = true
 	}
 	return len(endpoints) == 0
 }

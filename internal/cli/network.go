@@ -152,7 +152,7 @@ func (o *networkOptions) read(ctx context.Context, env Env) ([]*network.World, e
 
 // networkFacts are what the answers hang on.
 var networkFacts = []evidence.Fact{"", evidence.Workloads, evidence.Namespaces, evidence.ServiceAccounts, evidence.NetworkPolicies,
-	evidence.Exposure, evidence.Mesh, evidence.Nodes}
+	evidence.Exposure, evidence.Endpoints, evidence.Mesh, evidence.Nodes}
 
 // networkGaps is what could not be read of what the answers hang on.
 func networkGaps(worlds []*network.World) (gaps []evidence.Gap) {
@@ -166,6 +166,9 @@ func networkGaps(worlds []*network.World) (gaps []evidence.Gap) {
 		}
 		if c := w.Snap.Cluster; c != nil && len(c.Namespaces) > 0 {
 			list = append(list, evidence.Gap{Fact: evidence.NetworkPolicies, Reason: fmt.Sprintf("only namespace %s was looked at", strings.Join(c.Namespaces, ", "))})
+		}
+		if len(w.Snap.Workloads) == 0 {
+			list = append(list, evidence.Gap{Fact: evidence.Workloads, Reason: "no workload is among what was read"})
 		}
 		gaps = append(gaps, own.marked(list)...)
 	}

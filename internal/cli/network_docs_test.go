@@ -56,3 +56,36 @@ func compareSession(t *testing.T, where, want, got string) {
 		t.Errorf("%s: more is printed:\n%s", where, rest)
 	}
 }
+
+// The configuration that the documentation shows is read as it stands, and its names
+// mean something.
+func TestConfigurationDoc(t *testing.T) {
+	text, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "```yaml\n")
+	example, _, closed := strings.Cut(rest, "```")
+	if !found || !closed {
+		t.Fatal("no example")
+	}
+	shop, err := os.ReadFile("../../examples/network/shop/workloads.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	for name, content := range map[string]string{".gabion.yaml": example, "exceptions.yaml": "", "workloads.yaml": string(shop)} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"office", "customer-database"} {
+		var out, errs bytes.Buffer
+		env := cli.System()
+		env.Stdout, env.Stderr = &out, &errs
+		code := cli.Main(context.Background(), []string{"gabion", "network", "explain", "internet", name, "workloads.yaml"}, env)
+		if code != 0 || !strings.Contains(out.String(), name) {
+			t.Errorf("%s: exit code %d\n%s%s", name, code, out.String(), errs.String())
+		}
+	}
+}

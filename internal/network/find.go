@@ -159,6 +159,8 @@ func (w *World) findAddress(t *Target, set cidr.Set) error {
 	t.Within = set
 	for _, e := range w.Graph.Endpoints() {
 		switch {
+		case e.Kind == netpol.OfPod && e.Addresses.Overlaps(set):
+			t.Unknown = t.Text + " may be the address of a pod: which addresses pods have is not known that exactly (--pod-cidr, or name the pod)"
 		case e.Kind == netpol.OfHost && len(e.Workloads) == 0 && len(e.Addresses.Prefixes()) > 0 && set.Covers(e.Addresses):
 			t.Endpoints, t.Within = append(t.Endpoints, e), cidr.Set{}
 		case e.Kind == netpol.OfWorld && e.Addresses.Overlaps(set):

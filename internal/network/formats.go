@@ -24,7 +24,7 @@ func WriteText(w io.Writer, c *Connectivity) error {
 		fmt.Fprintf(b, "%s => %s : %s\n", report.Printable(l.src.text), report.Printable(l.dst.text), l.portText())
 	}
 	if count == 0 {
-		b.WriteString("No connection is allowed.\n")
+		b.WriteString("No connection is known to be allowed.\n")
 	}
 	writeDoubts(b, c.doubts())
 	return b.Flush()

@@ -20,6 +20,9 @@ import (
 func (c *catalog) entrances() {
 	for _, w := range c.graph.Ways(c.snap) {
 		if w.Workload == nil {
+			if w.Endpoint != nil {
+				continue // a node or the API server: no pods
+			}
 			c.notes.addf("%s leads to pods that are not known: %s", w.By, w.Unknown)
 			continue
 		}

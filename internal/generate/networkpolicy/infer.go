@@ -367,6 +367,9 @@ func (r *reader) need(s *evidence.Object[corev1.Service], port uint16, why reaso
 	}
 	for _, b := range backends {
 		if b.Workload == nil {
+			if b.Endpoint != nil {
+				b.Unknown = fmt.Sprintf("%s leads to what is no pods", s)
+			}
 			r.notes.addf("%s: %s: %s; no connection to it is opened", why.at, why.says, b.Unknown)
 			continue
 		}

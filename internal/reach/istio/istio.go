@@ -9,6 +9,8 @@
 package istio
 
 import (
+	"slices"
+
 	"fmt"
 	"strings"
 
@@ -33,6 +35,9 @@ const (
 // is given in several parts where proxies of different kinds make different things of
 // it, each about other pods.
 func Read(snap *evidence.Snapshot) ([]*netpol.Policy, []netpol.Invalid) {
+	if !slices.ContainsFunc(snap.Custom, func(c *evidence.Custom) bool { return c.Group() == group }) {
+		return nil, nil // nobody demands or forbids anything: who is in the mesh does not matter
+	}
 	m := New(snap)
 	policies := m.peerPolicies()
 	invalid := m.invalid
