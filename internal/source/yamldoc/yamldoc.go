@@ -6,7 +6,7 @@
 // broken document never hides those beside it.
 //
 // It does not read files, and does not know what a Kubernetes object is, but
-// that a List is many of them. No other package sees the YAML library.
+// that a List is many of them. Manifests are read by no other package.
 package yamldoc
 
 import (

@@ -1,0 +1,219 @@
+package fix
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/gabion-k8s/gabion/internal/source/yamldoc"
+)
+
+// A step is a field of a mapping, or the element of a list when its name is "".
+type step struct {
+	name  string
+	index int
+}
+
+type path []step
+
+// parsePath reads what evidence.Path writes.
+func parsePath(text string) (path, error) {
+	var p path
+	for rest := text; rest != ""; {
+		switch {
+		case strings.HasPrefix(rest, `["`):
+			quoted, err := strconv.QuotedPrefix(rest[1:])
+			if err != nil || !strings.HasPrefix(rest[1+len(quoted):], "]") {
+				return nil, fmt.Errorf("%q is no path", text)
+			}
+			name, _ := strconv.Unquote(quoted)
+			p, rest = append(p, step{name: name}), rest[len(quoted)+2:]
+		case rest[0] == '[':
+			digits, after, closed := strings.Cut(rest[1:], "]")
+			i, err := strconv.Atoi(digits)
+			if err != nil || !closed || i < 0 {
+				return nil, fmt.Errorf("%q is no path", text)
+			}
+			p, rest = append(p, step{index: i}), after
+		default:
+			rest = strings.TrimPrefix(rest, ".")
+			n := strings.IndexAny(rest, ".[")
+			if n < 0 {
+				n = len(rest)
+			}
+			if n == 0 {
+				return nil, fmt.Errorf("%q is no path", text)
+			}
+			p, rest = append(p, step{name: rest[:n]}), rest[n:]
+		}
+	}
+	if len(p) == 0 {
+		return nil, errors.New("no field is named")
+	}
+	return p, nil
+}
+
+// A value is what a field is set to: how it is written, and what it means.
+type value struct {
+	node *yaml.Node
+	tree any
+}
+
+func parseValue(text string) (value, error) {
+	tree, err := decode([]byte(text))
+	if err != nil {
+		return value{}, fmt.Errorf("the value %s: %w", text, err)
+	}
+	root, err := parse([]byte(text))
+	if err != nil {
+		return value{}, fmt.Errorf("the value %s: %w", text, err)
+	}
+	return value{root, tree}, nil
+}
+
+// A part is one field of those that a value is made of.
+type part struct {
+	at    path
+	value value
+}
+
+// parts splits the setting of a mapping into the setting of its fields, when there
+// is a mapping already that has no other fields: the fewer bytes change.
+func (v value) parts(old any, at path) []part {
+	had, _ := old.(map[string]any)
+	wants, _ := v.tree.(map[string]any)
+	if len(had) == 0 || slices.ContainsFunc(slices.Collect(maps.Keys(had)), func(k string) bool { _, ok := wants[k]; return !ok }) {
+		return []part{{at, v}}
+	}
+	var parts []part
+	for i := 0; i+1 < len(v.node.Content); i += 2 {
+		name := v.node.Content[i].Value
+		child, ok := wants[name]
+		if !ok {
+			return []part{{at, v}}
+		}
+		field := value{v.node.Content[i+1], child}
+		parts = append(parts, field.parts(had[name], append(slices.Clone(at), step{name: name}))...)
+	}
+	return parts
+}
+
+// decode returns what a text with one document means to kubectl.
+func decode(text []byte) (any, error) {
+	chunks, bad := yamldoc.Split(text)
+	if bad != nil {
+		return nil, bad
+	}
+	var tree any
+	n := 0
+	var d yamldoc.Decoder
+	for doc, bad := range d.Decode("", chunks) {
+		if bad != nil {
+			return nil, bad
+		}
+		var err error
+		if tree, err = fromJSON(doc.JSON); err != nil {
+			return nil, err
+		}
+		n++
+	}
+	if n != 1 {
+		return nil, fmt.Errorf("%d documents where one should be", n)
+	}
+	return tree, nil
+}
+
+func fromJSON(text []byte) (tree any, err error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	err = d.Decode(&tree)
+	return tree, err
+}
+
+func toJSON(tree any) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(tree); err != nil {
+		return "" // a tree that came from JSON always encodes
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// isJSON tells whether a document is JSON, and so has to stay.
+func isJSON(text []byte) bool { return json.Valid(bytes.TrimPrefix(text, []byte("---"))) }
+
+// parse returns the nodes of a text with one document.
+func parse(text []byte) (root *yaml.Node, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			root, err = nil, fmt.Errorf("the YAML library gives up: %v", r)
+		}
+	}()
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return nil, err
+	}
+	if len(doc.Content) != 1 {
+		return nil, errors.New("an empty document")
+	}
+	return doc.Content[0], nil
+}
+
+// get returns the value at a path.
+func get(tree any, at path) (any, bool) {
+	for _, s := range at {
+		switch t := tree.(type) {
+		case map[string]any:
+			v, ok := t[s.name]
+			if s.name == "" || !ok {
+				return nil, false
+			}
+			tree = v
+		case []any:
+			if s.name != "" || s.index >= len(t) {
+				return nil, false
+			}
+			tree = t[s.index]
+		default:
+			return nil, false
+		}
+	}
+	return tree, true
+}
+
+// with returns a tree in which the value at a path is another; what is not on the
+// path is shared with the old one.
+func with(tree any, at path, v any) (any, error) {
+	if len(at) == 0 {
+		return v, nil
+	}
+	s := at[0]
+	if s.name == "" {
+		list, ok := tree.([]any)
+		if !ok || s.index >= len(list) {
+			return nil, fmt.Errorf("there is no element %d", s.index)
+		}
+		child, err := with(list[s.index], at[1:], v)
+		list = slices.Clone(list)
+		list[s.index] = child
+		return list, err
+	}
+	fields, ok := tree.(map[string]any)
+	if !ok && tree != nil {
+		return nil, fmt.Errorf("what %q would be a field of is no mapping", s.name)
+	}
+	child, err := with(fields[s.name], at[1:], v)
+	if fields = maps.Clone(fields); fields == nil {
+		fields = map[string]any{}
+	}
+	fields[s.name] = child
+	return fields, err
+}
