@@ -68,7 +68,7 @@ var rooms = map[string][]string{
 	"internal/source/probe":           {"internal/evidence", "internal/source/host/pki"},
 	"internal/generate":               {"internal/evidence", "internal/firewall", "internal/source/yamldoc", "k8s.io/", "sigs.k8s.io/"},
 	"internal/generate/networkpolicy": {"internal/evidence", "internal/flows", "internal/reach", "internal/reach/", "internal/source/yamldoc", "k8s.io/", "sigs.k8s.io/"},
-	"internal/generate/podsecurity":   {"internal/evidence", "internal/source/yamldoc", "k8s.io/", "sigs.k8s.io/"},
+	"internal/generate/podsecurity":   {"internal/evidence", "k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/pod-security-admission/", "sigs.k8s.io/yaml"},
 	"internal/fix":                    {"internal/evidence", "internal/source/yamldoc", "go.yaml.in/yaml/v3"},
 	"docs/generate":                   {"internal/cli", "internal/check", "internal/checks", "internal/guide", "github.com/spf13/cobra", "github.com/spf13/cobra/doc"},
 	"test/bench":                      {"go.yaml.in/yaml/v3"},

@@ -44,7 +44,7 @@ By itself it lists the kinds.`,
 			return usagef("no kind %q%s\nKinds: %s", args[0], didYouMean(args[0], kinds), strings.Join(kinds, ", "))
 		},
 	}
-	cmd.AddCommand(newAPIServerFlags(env), newAuditPolicy(env), newAuthenticationConfig(env), newEncryptionConfig(env), newFirewall(env), newKubeletConfig(env), newNetworkPolicy(env))
+	cmd.AddCommand(newAPIServerFlags(env), newAuditPolicy(env), newAuthenticationConfig(env), newEncryptionConfig(env), newFirewall(env), newKubeletConfig(env), newNetworkPolicy(env), newPodSecurity(env))
 	return cmd
 }
 
