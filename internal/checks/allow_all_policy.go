@@ -40,11 +40,35 @@ count as allowing everything.
 
 func allowAllPolicy(r *check.Run) {
 	for _, p := range r.Reach().Policies() {
-		if p.Tier.Layer == netpol.Network {
-			r.Judge(p.Ref, openRules(p))
+		if p.Tier.Layer != netpol.Network {
+			continue
+		}
+		if problems, unknown := openRules(p), unreadRules(p); len(problems) > 0 || unknown == "" {
+			r.Judge(p.Ref, problems)
+		} else {
+			r.Unknown(p.String(), unknown)
 		}
 	}
 	notEnforced(r)
+}
+
+// unreadRules is why it is not known what a policy, or a rule of it, allows; "" where it is.
+func unreadRules(p *netpol.Policy) string {
+	for _, d := range directions {
+		side := p.Side(d)
+		switch {
+		case side == nil:
+		case side.Unknown != "":
+			return side.Unknown
+		default:
+			for _, rule := range side.List {
+				if rule.Action == netpol.Allow && rule.Unknown != "" {
+					return rule.Unknown
+				}
+			}
+		}
+	}
+	return ""
 }
 
 func openRules(p *netpol.Policy) (problems []check.Problem) {

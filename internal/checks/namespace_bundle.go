@@ -109,10 +109,10 @@ func deniesByDefault(g *reach.Graph, namespace string) (denies bool, unknown str
 	all := g.Unread(namespace)
 	for _, d := range directions {
 		c := g.Coverage(all, d)
-		if c.Isolated && openToAll(g, all, d) == nil {
+		if c.Isolated && c.Unknown == "" && openToAll(g, all, d) == nil {
 			return true, ""
 		}
-		unknown = cmp.Or(unknown, unsure(c))
+		unknown = cmp.Or(unknown, c.Unknown)
 	}
 	return false, unknown
 }

@@ -41,7 +41,7 @@ func separated(g *reach.Graph, ns *space, d netpol.Direction) separation {
 	all := g.Unread(ns.name)
 	c := g.Coverage(all, d)
 	if c.Isolated {
-		return separation{denied: true, open: openToAll(g, all, d)}
+		return separation{denied: true, open: openToAll(g, all, d), unknown: c.Unknown}
 	}
 	// Only a namespace whose making is seen has no workloads elsewhere.
 	if ns.object == nil {
@@ -56,6 +56,9 @@ func separated(g *reach.Graph, ns *space, d netpol.Direction) separation {
 		own := g.Coverage(e, d)
 		if !own.Isolated || openToAll(g, e, d) != nil {
 			return separation{unknown: own.Unknown}
+		}
+		if own.Unknown != "" {
+			return separation{denied: true, unknown: own.Unknown}
 		}
 		known = true
 	}

@@ -97,6 +97,7 @@ func judgeNodePolicies(r *check.Run, n *evidence.Object[corev1.Node], e *reach.E
 	switch {
 	case by != nil:
 		r.Judge(by.policy.Ref, []check.Problem{nodeOpening(by, n.Name, what, weighed.Allowed)})
+	case !weighed.Allowed.Empty(): // what is about the node leaves these ports alone
 	case !weighed.Unknown.Empty() && !weighed.Bare():
 		r.Unknown(n.String(), doubt(weighed))
 	default: // pods with certain labels may get through, not any pod

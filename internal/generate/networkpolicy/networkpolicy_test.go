@@ -589,7 +589,7 @@ func TestSystem(t *testing.T) {
 	system := func(name, label string) string {
 		return strings.ReplaceAll(deployment("kube-system/"+name, "containers: [{name: c, image: i}]"), "app: "+name, "k8s-app: "+label)
 	}
-	docs := system("coredns", "kube-dns") + strings.Replace(service("kube-system/kube-dns", "selector: {k8s-app: kube-dns}, ports: [{name: u, port: 53, protocol: UDP}, {name: t, port: 53}]"), "", "", 0) +
+	docs := system("coredns", "kube-dns") + service("kube-system/kube-dns", "selector: {k8s-app: kube-dns}, ports: [{name: u, port: 53, protocol: UDP}, {name: t, port: 53}]") +
 		system("metrics-server", "metrics-server") + system("konnectivity-agent", "konnectivity-agent") + boutiqueManifests()
 	o := known(t, Kubernetes)
 	o.Namespaces = []string{"kube-system"}
