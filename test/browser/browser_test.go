@@ -240,13 +240,14 @@ func (p *page) width(t *testing.T) int {
 	return eval[int](t, p, "document.documentElement.scrollWidth")
 }
 
-// fits fails when one has to scroll sideways, or text is too small to read.
+// fits fails when one has to scroll the page sideways, or text is too small to read. The
+// frames of maps scroll by themselves.
 func (p *page) fits(t *testing.T, width int) {
 	t.Helper()
 	if got := p.width(t); got > width {
 		t.Errorf("%s: %d pixels wide in a window of %d", p.url, got, width)
 	}
-	const inner = `[...document.querySelectorAll('main *')].filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 1 && getComputedStyle(e).display != 'inline').map(e => e.outerHTML.slice(0, 120))`
+	const inner = `[...document.querySelectorAll('main *')].filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 1 && getComputedStyle(e).display != 'inline' && !e.matches('.scroll, .scroll *')).map(e => e.outerHTML.slice(0, 120))`
 	for _, e := range eval[[]string](t, p, inner) {
 		t.Errorf("%s at %d: text runs out of %s", p.url, width, e)
 	}
