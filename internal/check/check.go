@@ -117,8 +117,9 @@ type Fix struct {
 	Path evidence.Path
 	// Value is the new value as YAML in flow style: true, RuntimeDefault, {drop: [ALL]}.
 	Value string
-	// Safe is set when the change cannot stop a workload that runs today.
-	Safe bool
+	// Breaks is what the change may stop of what runs today, and "" when it cannot stop
+	// anything: the fix is safe then.
+	Breaks string
 }
 
 // Settings are what the user says about the cluster.

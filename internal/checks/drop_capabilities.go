@@ -57,7 +57,7 @@ func dropCapabilities(_ *check.Scan, _ *evidence.Workload, c evidence.Container)
 	p := check.Problem{
 		Path:    at,
 		Message: fmt.Sprintf("container %q keeps the runtime's default capabilities: it does not drop ALL", c.Name),
-		Fix:     &check.Fix{Path: at, Value: "[ALL]"},
+		Fix:     &check.Fix{Path: at, Value: "[ALL]", Breaks: "an application that uses one of the default capabilities, such as chown, binding a low port as root or changing its user"},
 	}
 	if len(drop) > 0 {
 		p.Value = flow(drop)

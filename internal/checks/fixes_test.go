@@ -81,7 +81,7 @@ func TestFixes(t *testing.T) {
 			switch fix := f.Problem.Fix; {
 			case fix == nil:
 				got = none
-			case fix.Safe:
+			case fix.Breaks == "":
 				got = safe
 			default:
 				got = unsafe

@@ -41,6 +41,6 @@ func hostIPC(_ *check.Scan, w *evidence.Workload) []check.Problem {
 		Path:    at,
 		Value:   "true",
 		Message: "the pod shares memory with the processes of its node: hostIPC is true",
-		Fix:     &check.Fix{Path: at, Value: "false"},
+		Fix:     &check.Fix{Path: at, Value: "false", Breaks: "an application that shares memory with processes of the node"},
 	}}
 }

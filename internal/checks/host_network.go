@@ -44,6 +44,6 @@ func hostNetwork(_ *check.Scan, w *evidence.Workload) []check.Problem {
 		Path:    at,
 		Value:   "true",
 		Message: "the pod uses the network of its node, where network policies do not hold: hostNetwork is true",
-		Fix:     &check.Fix{Path: at, Value: "false"},
+		Fix:     &check.Fix{Path: at, Value: "false", Breaks: "an application that listens on the node's address or watches its traffic, and clients that know it by that address"},
 	}}
 }

@@ -42,6 +42,6 @@ func hostPID(_ *check.Scan, w *evidence.Workload) []check.Problem {
 		Path:    at,
 		Value:   "true",
 		Message: "the pod sees the processes of its node: hostPID is true",
-		Fix:     &check.Fix{Path: at, Value: "false"},
+		Fix:     &check.Fix{Path: at, Value: "false", Breaks: "an application that looks at processes of the node or signals them"},
 	}}
 }

@@ -142,7 +142,6 @@ func tolerationFix(w *evidence.Workload, taints []string) *check.Fix {
 	return &check.Fix{
 		Path:  w.PodPath.Field("tolerations"),
 		Value: "[" + strings.Join(list, ", ") + "]",
-		Safe:  true,
 	}
 }
 

@@ -107,7 +107,7 @@ func peerProblems(p *istio.PeerAuthentication) (problems []check.Problem) {
 			Path:    evidence.NewPath("spec", "mtls", "mode"),
 			Value:   p.Mode.String(),
 			Message: fmt.Sprintf("PeerAuthentication %q accepts plain text: its mode is %s", p.Name, p.Mode),
-			Fix:     &check.Fix{Path: evidence.NewPath("spec", "mtls", "mode"), Value: istio.Strict.String()},
+			Fix:     &check.Fix{Path: evidence.NewPath("spec", "mtls", "mode"), Value: istio.Strict.String(), Breaks: "clients outside the mesh"},
 		})
 	}
 	for _, number := range slices.Sorted(maps.Keys(p.Ports)) {
@@ -117,7 +117,7 @@ func peerProblems(p *istio.PeerAuthentication) (problems []check.Problem) {
 				Path:    at,
 				Value:   mode.String(),
 				Message: fmt.Sprintf("PeerAuthentication %q accepts plain text on port %d: its mode is %s", p.Name, number, mode),
-				Fix:     &check.Fix{Path: at, Value: istio.Strict.String()},
+				Fix:     &check.Fix{Path: at, Value: istio.Strict.String(), Breaks: "clients outside the mesh"},
 			})
 		}
 	}

@@ -167,7 +167,7 @@ func metadataRule(r *check.Run, found reached) check.Problem {
 		p.Path, p.Value = b.path.Field("cidr"), b.cidr.String()
 		p.Message = fmt.Sprintf("NetworkPolicy %q lets pods reach the cloud's metadata service: %s holds %s", found.policy.Name, b.cidr, address)
 		if !b.cidr.IsSingleIP() && !b.excepts {
-			p.Fix = &check.Fix{Path: b.path.Field("except"), Value: "[" + netip.PrefixFrom(address, address.BitLen()).String() + "]"}
+			p.Fix = &check.Fix{Path: b.path.Field("except"), Value: "[" + netip.PrefixFrom(address, address.BitLen()).String() + "]", Breaks: "an application that asks the cloud's metadata service"}
 		}
 		return p
 	}

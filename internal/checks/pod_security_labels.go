@@ -125,7 +125,7 @@ func enforcedVersion(s *check.Scan, ns *evidence.Object[corev1.Namespace], at ev
 		Message:  fmt.Sprintf("namespace %q enforces the latest version of its level, so an upgrade changes what is refused", ns.Name),
 		Severity: guide.Low, SeverityReason: "the level is enforced; only its version is not pinned",
 		Remedy: "pin the version of the level",
-		Fix:    &check.Fix{Path: at, Value: "v" + s.Settings.Version.String(), Safe: true},
+		Fix:    &check.Fix{Path: at, Value: "v" + s.Settings.Version.String()},
 	}}
 }
 

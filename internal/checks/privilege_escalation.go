@@ -56,7 +56,7 @@ func privilegeEscalation(_ *check.Scan, _ *evidence.Workload, c evidence.Contain
 		p.Message = fmt.Sprintf("container %q may gain privileges: allowPrivilegeEscalation is true", c.Name)
 	}
 	if !is(own.Privileged, true) && !addsSysAdmin(own.Capabilities) {
-		p.Fix = &check.Fix{Path: p.Path, Value: "false"}
+		p.Fix = &check.Fix{Path: p.Path, Value: "false", Breaks: "an application that starts programs with the setuid bit or file capabilities, such as sudo"}
 	}
 	return []check.Problem{p}
 }

@@ -46,6 +46,5 @@ func privilegedContainer(_ *check.Scan, _ *evidence.Workload, c evidence.Contain
 		Path:    at,
 		Value:   "true",
 		Message: fmt.Sprintf("container %q runs privileged", c.Name),
-		Fix:     &check.Fix{Path: at, Value: "false"},
 	}}
 }

@@ -50,7 +50,7 @@ func procMount(_ *check.Scan, w *evidence.Workload, c evidence.Container) []chec
 		Path:    at,
 		Value:   string(*mount),
 		Message: fmt.Sprintf("container %q sees all of /proc: procMount is %q", c.Name, *mount),
-		Fix:     &check.Fix{Path: at, Value: "Default"},
+		Fix:     &check.Fix{Path: at, Value: "Default", Breaks: "an application that runs containers or mounts /proc by itself"},
 	}
 	if is(w.Pod.HostUsers, false) {
 		p.Severity, p.SeverityReason = guide.Low, "in a user namespace of its own root changes nothing of the node there"

@@ -55,7 +55,7 @@ func readOnlyRootFilesystem(_ *check.Scan, _ *evidence.Workload, c evidence.Cont
 		Path:    at,
 		Value:   written(own.ReadOnlyRootFilesystem),
 		Message: fmt.Sprintf("container %q can write to its root file system: readOnlyRootFilesystem is not set", c.Name),
-		Fix:     &check.Fix{Path: at, Value: "true"},
+		Fix:     &check.Fix{Path: at, Value: "true", Breaks: "an application that writes anywhere but in its volumes"},
 	}
 	if p.Value != "" {
 		p.Message = fmt.Sprintf("container %q can write to its root file system: readOnlyRootFilesystem is false", c.Name)

@@ -8,6 +8,9 @@ import (
 	"github.com/gabion-k8s/gabion/internal/guide"
 )
 
+// mayNeedRoot is what asking for another user than root may stop.
+const mayNeedRoot = "a container whose image starts as root"
+
 // RunAsNonRoot reports containers that the kubelet would start as root, and
 // settings that ask for it although nothing follows from them yet.
 //
@@ -68,7 +71,7 @@ func runAsNonRoot(s *check.Scan, w *evidence.Workload) (problems []check.Problem
 				Path:      ownField(c, "runAsNonRoot"),
 				Container: c.Name,
 				Message:   fmt.Sprintf("container %q may run as root: neither runAsNonRoot nor runAsUser is set", c.Name),
-				Fix:       &check.Fix{Path: ownField(c, "runAsNonRoot"), Value: "true"},
+				Fix:       &check.Fix{Path: ownField(c, "runAsNonRoot"), Value: "true", Breaks: mayNeedRoot},
 			})
 		case !*nonRoot:
 			inheritsFalse = true
@@ -88,7 +91,7 @@ func runAsNonRoot(s *check.Scan, w *evidence.Workload) (problems []check.Problem
 			Message: "the pod lets its containers run as root: runAsNonRoot is false",
 		}
 		if !anyRoot {
-			p.Fix = &check.Fix{Path: p.Path, Value: "true"}
+			p.Fix = &check.Fix{Path: p.Path, Value: "true", Breaks: mayNeedRoot}
 		}
 		problems = append(problems, inherited(p, inheritsFalse))
 	}
@@ -127,11 +130,11 @@ func allowsRoot(c evidence.Container, uid *int64) check.Problem {
 	if is(uid, 0) {
 		return p
 	}
-	p.Fix = &check.Fix{Path: p.Path, Value: "true"}
+	p.Fix = &check.Fix{Path: p.Path, Value: "true", Breaks: mayNeedRoot}
 	if uid != nil {
 		p.Message = fmt.Sprintf("container %q sets runAsNonRoot to false although it runs as user %d", c.Name, *uid)
 		p.Severity, p.SeverityReason = guide.Low, "runAsUser names another user than root"
-		p.Fix.Safe = true
+		p.Fix.Breaks = ""
 	}
 	return p
 }

@@ -46,6 +46,9 @@ that switch seccomp off are reported. Windows pods have no seccomp.
           type: RuntimeDefault
 `
 
+// unusualCalls is what filtering system calls may stop.
+const unusualCalls = "an application that makes system calls which the runtime's default profile leaves out"
+
 // The annotations that the field replaced in 1.19.
 const (
 	seccompPodAnnotation       = "seccomp.security.alpha.kubernetes.io/pod"
@@ -66,7 +69,7 @@ func seccompProfile(s *check.Scan, w *evidence.Workload) (problems []check.Probl
 				Path:      ownField(c, "seccompProfile"),
 				Container: c.Name,
 				Message:   fmt.Sprintf("the system calls of container %q are not filtered: no seccompProfile is set", c.Name),
-				Fix:       &check.Fix{Path: ownField(c, "seccompProfile"), Value: "{type: RuntimeDefault}"},
+				Fix:       &check.Fix{Path: ownField(c, "seccompProfile"), Value: "{type: RuntimeDefault}", Breaks: unusualCalls},
 			})
 		case own == nil:
 			inherits = true
@@ -76,7 +79,7 @@ func seccompProfile(s *check.Scan, w *evidence.Workload) (problems []check.Probl
 				Value:     string(own.Type),
 				Container: c.Name,
 				Message:   fmt.Sprintf("the system calls of container %q are not filtered: its seccompProfile is %q", c.Name, own.Type),
-				Fix:       &check.Fix{Path: ownField(c, "seccompProfile", "type"), Value: "RuntimeDefault"},
+				Fix:       &check.Fix{Path: ownField(c, "seccompProfile", "type"), Value: "RuntimeDefault", Breaks: unusualCalls},
 			})
 		}
 	}
@@ -85,7 +88,7 @@ func seccompProfile(s *check.Scan, w *evidence.Workload) (problems []check.Probl
 			Path:    podField(w, "seccompProfile", "type"),
 			Value:   string(pod.Type),
 			Message: fmt.Sprintf("the system calls of the pod are not filtered: its seccompProfile is %q", pod.Type),
-			Fix:     &check.Fix{Path: podField(w, "seccompProfile", "type"), Value: "RuntimeDefault"},
+			Fix:     &check.Fix{Path: podField(w, "seccompProfile", "type"), Value: "RuntimeDefault", Breaks: unusualCalls},
 		}, inherits))
 	}
 	return problems

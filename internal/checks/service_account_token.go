@@ -116,7 +116,7 @@ func serviceAccountToken(s *check.Scan, w *evidence.Workload, grants map[account
 	if b := grants[account{w.Namespace, name}]; b != nil {
 		p.Message += fmt.Sprintf("; %s %q gives it rights, so the application may need the token", b.Kind, b.Name)
 	} else {
-		p.Fix = &check.Fix{Path: p.Path, Value: "false"}
+		p.Fix = &check.Fix{Path: p.Path, Value: "false", Breaks: "an application that calls the API with what every account may do"}
 	}
 	return []check.Problem{p}
 }

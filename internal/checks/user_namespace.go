@@ -67,7 +67,7 @@ func userNamespace(w *evidence.Workload) []check.Problem {
 		p.Severity, p.SeverityReason = guide.Low, "none of its containers may run as root"
 	}
 	if !w.Pod.HostPID && !w.Pod.HostIPC && !w.Pod.HostNetwork {
-		p.Fix = &check.Fix{Path: p.Path, Value: "false"}
+		p.Fix = &check.Fix{Path: p.Path, Value: "false", Breaks: "a pod with volumes that cannot map users, or on a node that is too old for user namespaces"}
 	}
 	return []check.Problem{p}
 }

@@ -107,6 +107,8 @@ type FixEdit struct {
 	Old     string `json:"old"` // "" when the field was missing
 	New     string `json:"new"`
 	Safe    bool   `json:"safe"`
+	// Breaks is what the change may stop of what runs today, "" when it is safe.
+	Breaks string `json:"breaks,omitempty"`
 }
 
 // A FixRefused is a finding that was chosen and is not fixed.
@@ -292,8 +294,8 @@ func (m *mender) unfit(d *mend) string {
 		return "built by the overlay " + d.ref.Source.Ref + ": overlays are not edited yet"
 	case fileOf(d.ref) == "":
 		return "it is not read from a file that could be edited"
-	case !d.fix.Safe && !m.unsafe:
-		return "it could stop a workload that runs today: --unsafe makes it"
+	case d.fix.Breaks != "" && !m.unsafe:
+		return "--unsafe makes it, and may stop " + d.fix.Breaks
 	}
 	d.file = fileOf(d.ref)
 	d.edit = fix.Edit{Object: d.ref.Outline.At(0), Path: d.fix.Path.String(), Value: d.fix.Value}
@@ -423,7 +425,7 @@ func (m *mender) report(rep *report.Report) FixReport {
 		}
 		r.Edits = append(r.Edits, FixEdit{
 			File: d.file, Line: d.finding.Location.Line, Finding: d.finding.ID, Rule: d.finding.Rule,
-			Path: d.edit.Path, Old: d.outcome.Old, New: d.fix.Value, Safe: d.fix.Safe,
+			Path: d.edit.Path, Old: d.outcome.Old, New: d.fix.Value, Safe: d.fix.Breaks == "", Breaks: d.fix.Breaks,
 		})
 	}
 	return r
