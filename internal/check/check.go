@@ -17,6 +17,7 @@ import (
 	"github.com/gabion-k8s/gabion/internal/rbac"
 	"github.com/gabion-k8s/gabion/internal/reach"
 	"github.com/gabion-k8s/gabion/internal/reach/cidr"
+	"github.com/gabion-k8s/gabion/internal/reach/need"
 )
 
 // A Check answers one question about every object that it applies to.
@@ -112,7 +113,7 @@ type Problem struct {
 	At *evidence.Position
 }
 
-// A Fix sets the field at Path to Value.
+// A Fix sets the field at Path to Value, and others with it.
 type Fix struct {
 	Path evidence.Path
 	// Value is the new value as YAML in flow style: true, RuntimeDefault, {drop: [ALL]}.
@@ -120,6 +121,16 @@ type Fix struct {
 	// Breaks is what the change may stop of what runs today, and "" when it cannot stop
 	// anything: the fix is safe then.
 	Breaks string
+	// With are changes that have to be made together with it, all or none: the volume
+	// and the mount that a read-only root file system needs. The index that is the length
+	// of a list adds an element to it.
+	With []Change
+}
+
+// A Change sets the field at Path to Value, as a Fix does.
+type Change struct {
+	Path  evidence.Path
+	Value string
 }
 
 // Settings are what the user says about the cluster.
@@ -170,6 +181,8 @@ type Scan struct {
 	RBAC func() *rbac.Index
 	// Reach answers who may connect to whom, and by which policy.
 	Reach func() *reach.Graph
+	// Needs answers which connections the objects declare to be needed.
+	Needs func() *need.Catalog
 	// Exposures answers what exposes workloads to the outside.
 	Exposures func() reach.Exposures
 
@@ -193,6 +206,7 @@ func NewScan(snap *evidence.Snapshot, settings Settings) *Scan {
 		namespaces:      make(map[string]*evidence.Object[corev1.Namespace], len(snap.Namespaces)),
 		serviceAccounts: make(map[namespacedName]*evidence.Object[corev1.ServiceAccount], len(snap.ServiceAccounts)),
 	}
+	s.Needs = sync.OnceValue(func() *need.Catalog { return need.Find(snap, s.Reach(), need.Facts{Network: settings.network()}) })
 	for _, ns := range snap.Namespaces {
 		s.namespaces[ns.Name] = ns
 	}
@@ -330,6 +344,9 @@ func resolve(w *evidence.Workload, problems []Problem) []Problem {
 		p.Path = w.Resolve(p.Path)
 		if p.Fix != nil {
 			p.Fix.Path = w.Resolve(p.Fix.Path)
+			for j := range p.Fix.With {
+				p.Fix.With[j].Path = w.Resolve(p.Fix.With[j].Path)
+			}
 		}
 	}
 	return problems

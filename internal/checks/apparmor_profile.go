@@ -121,6 +121,7 @@ func appArmorProfile(_ *check.Scan, w *evidence.Workload) (problems []check.Prob
 			Path:    podField(w, "appArmorProfile", "type"),
 			Value:   string(a.Type),
 			Message: fmt.Sprintf("the pod's AppArmor profile is %q", a.Type),
+			Fix:     appArmorFix(podField(w, "appArmorProfile"), allConfinedByAppArmor(w)),
 		})
 	}
 	for c := range w.Containers() {
@@ -132,6 +133,7 @@ func appArmorProfile(_ *check.Scan, w *evidence.Workload) (problems []check.Prob
 				Value:     string(a.Type),
 				Container: c.Name,
 				Message:   fmt.Sprintf("the AppArmor profile of container %q is %q", c.Name, a.Type),
+				Fix:       appArmorFix(ownField(c, "appArmorProfile"), false),
 			})
 		}
 	}
@@ -150,6 +152,28 @@ func appArmorProfile(_ *check.Scan, w *evidence.Workload) (problems []check.Prob
 		})
 	}
 	return problems
+}
+
+// appArmorFix is safe where the profile is that of no container, and the kubelet makes
+// sure of AppArmor for others already.
+func appArmorFix(at evidence.Path, safe bool) *check.Fix {
+	f := &check.Fix{Path: at.Field("type"), Value: string(corev1.AppArmorProfileTypeRuntimeDefault)}
+	if !safe {
+		f.Breaks = "an application that the runtime's default AppArmor profile stops, and pods on nodes without AppArmor"
+	}
+	return f
+}
+
+// allConfinedByAppArmor reports whether each container has a profile of its own.
+func allConfinedByAppArmor(w *evidence.Workload) bool {
+	some := false
+	for c := range w.Containers() {
+		if a := ownContext(c).AppArmorProfile; a == nil || !confinedByAppArmor(a.Type) {
+			return false
+		}
+		some = true
+	}
+	return some && w.Partial == ""
 }
 
 func confinedByAppArmor(t corev1.AppArmorProfileType) bool {

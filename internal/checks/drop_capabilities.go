@@ -45,7 +45,7 @@ An application that must listen on a port below 1024 may add NET_BIND_SERVICE;
 one that listens above needs nothing.
 `
 
-func dropCapabilities(_ *check.Scan, _ *evidence.Workload, c evidence.Container) []check.Problem {
+func dropCapabilities(_ *check.Scan, w *evidence.Workload, c evidence.Container) []check.Problem {
 	var drop []corev1.Capability
 	if caps := ownContext(c).Capabilities; caps != nil {
 		drop = caps.Drop
@@ -57,13 +57,37 @@ func dropCapabilities(_ *check.Scan, _ *evidence.Workload, c evidence.Container)
 	p := check.Problem{
 		Path:    at,
 		Message: fmt.Sprintf("container %q keeps the runtime's default capabilities: it does not drop ALL", c.Name),
-		Fix:     &check.Fix{Path: at, Value: "[ALL]", Breaks: "an application that uses one of the default capabilities, such as chown, binding a low port as root or changing its user"},
+		Fix:     &check.Fix{Path: at, Value: "[ALL]"},
+	}
+	if !withoutCapabilities(w, c) {
+		p.Fix.Breaks = "an application that uses one of the default capabilities, such as chown, binding a low port as root or changing its user"
 	}
 	if len(drop) > 0 {
 		p.Value = flow(drop)
 		p.Message = fmt.Sprintf("container %q drops %s but not ALL, and keeps the rest", c.Name, p.Value)
 	}
 	return []check.Problem{p}
+}
+
+// withoutCapabilities reports whether no process of a container has any capability, nor
+// can get one, so that none is missed when they are dropped. The kernel takes them from
+// a process that turns into another user than root, and with no_new_privs no program
+// that it starts brings them back (capabilities(7), execve(2)). What an operator adds to
+// the pod is not known.
+func withoutCapabilities(w *evidence.Workload, c evidence.Container) bool {
+	own := ownContext(c)
+	return !w.Windows() && w.Partial == "" && neverRoot(w, c) && is(own.AllowPrivilegeEscalation, false) &&
+		!is(own.Privileged, true) && (own.Capabilities == nil || len(own.Capabilities.Add) == 0)
+}
+
+// neverRoot reports whether the kubelet starts a container as another user than root, or
+// not at all.
+func neverRoot(w *evidence.Workload, c evidence.Container) bool {
+	own, pod := ownContext(c), podContext(w)
+	if uid := or(own.RunAsUser, pod.RunAsUser); uid != nil {
+		return *uid > 0
+	}
+	return is(or(own.RunAsNonRoot, pod.RunAsNonRoot), true)
 }
 
 // flow writes a list as YAML in one line.

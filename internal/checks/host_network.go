@@ -1,6 +1,10 @@
 package checks
 
 import (
+	"slices"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/guide"
@@ -35,15 +39,41 @@ Expose the application by a Service. A port that must be the node's own is
 better served by a load balancer or an ingress controller.
 `
 
-func hostNetwork(_ *check.Scan, w *evidence.Workload) []check.Problem {
+func hostNetwork(s *check.Scan, w *evidence.Workload) []check.Problem {
 	if !w.Pod.HostNetwork {
 		return nil
 	}
 	at := w.PodPath.Field("hostNetwork")
-	return []check.Problem{{
+	p := check.Problem{
 		Path:    at,
 		Value:   "true",
 		Message: "the pod uses the network of its node, where network policies do not hold: hostNetwork is true",
-		Fix:     &check.Fix{Path: at, Value: "false", Breaks: "an application that listens on the node's address or watches its traffic, and clients that know it by that address"},
-	}}
+	}
+	if !takesHostPort(w) && !leavesToPolicies(s, w.Namespace) {
+		p.Fix = &check.Fix{Path: at, Value: "false", Breaks: "an application that listens on the node's address or watches its traffic, and clients that know it by that address"}
+	}
+	return []check.Problem{p}
+}
+
+// takesHostPort reports whether a container names a port of the node: it would go on
+// taking it without the node's network.
+func takesHostPort(w *evidence.Workload) bool {
+	for c := range w.Containers() {
+		for _, p := range c.Ports {
+			if p.HostPort != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// leavesToPolicies reports whether a pod that left the node's network would come under
+// the policies of its namespace, or be known to come under none: somebody has to say
+// first what it may talk to.
+func leavesToPolicies(s *check.Scan, namespace string) bool {
+	if complete, _ := s.Complete(evidence.NetworkPolicies, namespace); complete {
+		return true
+	}
+	return slices.ContainsFunc(s.NetworkPolicies, func(p *evidence.Object[networkingv1.NetworkPolicy]) bool { return p.Namespace == namespace })
 }

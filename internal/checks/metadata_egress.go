@@ -36,11 +36,12 @@ effect: it must not admit the address on TCP port 80, where the service listens,
 where other policies deny it first. The rule is reported at its block, or at the rule
 when it names no peers. Selectors name pods and never admit the address.
 
-Files that do not create the namespace cannot show that no policy isolates a pod,
-and files cannot show what the provider's own setting (session tokens, hop limit)
-prevents: where that is in force, state it as an exception. Alibaba Cloud uses
-100.100.100.200 and Google Cloud fd20:ce::254 as well; except them there. The parts
-of the cluster in kube-system that run on the node's network are left out.
+Files that do not create the namespace cannot show that no policy isolates a pod, nor
+that no other one lets it through. Files cannot show what the provider's own setting
+(session tokens, hop limit) prevents, either: where that is in force, state it as an
+exception. Alibaba Cloud uses 100.100.100.200 and Google Cloud fd20:ce::254 as well;
+except them there. The parts of the cluster in kube-system that run on the node's
+network are left out.
 
     egress:
       - to:
@@ -97,8 +98,10 @@ func judgeEgress(r *check.Run, ns *space, problem func(*evidence.Workload) []che
 		case e == nil:
 		default:
 			switch a := answer(r.Reach(), e, targets, asked); {
-			case a.kept:
+			case a.kept && complete:
 				r.Judge(w.Ref, nil)
+			case a.kept: // by the policies that were read
+				doubt = why
 			case a.by != nil: // reported at the rule
 			case w.Partial != "" && w.Running > 0: // those that run are judged
 			case w.Partial != "":
@@ -117,7 +120,8 @@ func judgeEgress(r *check.Run, ns *space, problem func(*evidence.Workload) []che
 	}
 }
 
-// An egressAnswer is whether pods are kept from all of some targets.
+// An egressAnswer is whether pods are kept from all of some targets, by the policies that
+// were read.
 type egressAnswer struct {
 	kept    bool
 	by      *opening // a rule that lets them through
@@ -125,6 +129,9 @@ type egressAnswer struct {
 }
 
 func answer(g *reach.Graph, e *reach.Endpoint, targets []*reach.Endpoint, asked ports.Set) egressAnswer {
+	if len(targets) == 0 {
+		return egressAnswer{unknown: "all addresses are said to be the cluster's own: there is none outside to ask about"}
+	}
 	a := egressAnswer{kept: true}
 	for _, t := range targets {
 		by, open, unknown := mayReach(g, e, t, asked)

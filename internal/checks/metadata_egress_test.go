@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/gabion-k8s/gabion/internal/checktest"
+	"github.com/gabion-k8s/gabion/internal/reach/ports"
 )
 
 // A pod whose policies let it reach the metadata service is no pass, though the
@@ -22,5 +23,12 @@ func TestMetadataEgressCountsNoPass(t *testing.T) {
 	}
 	if run.Evaluated.Len() != len(failed) {
 		t.Errorf("%d objects judged, %d of them failed: the others cannot have passed", run.Evaluated.Len(), len(failed))
+	}
+}
+
+// Where no address is outside there is nobody to be kept from, and no pass.
+func TestKeptFromNobody(t *testing.T) {
+	if a := answer(nil, nil, nil, ports.All()); a.kept || a.unknown == "" {
+		t.Errorf("got %+v", a)
 	}
 }

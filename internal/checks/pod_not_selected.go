@@ -3,6 +3,7 @@ package checks
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
@@ -20,7 +21,6 @@ var PodNotSelected = &check.Check{
 	Severity:       guide.Medium,
 	Remedy:         "select the pods with a NetworkPolicy that opens the flows they need, in both directions",
 	Needs:          []evidence.Fact{evidence.NetworkPolicies, evidence.Workloads, evidence.Namespaces},
-	Leaves:         check.Rest{What: "whether every flow that the policies open is needed", To: []guide.Evidence{guide.AuditLog}},
 	Doc:            podNotSelectedDoc,
 	Run:            podNotSelected,
 }
@@ -32,7 +32,7 @@ Looked at is each workload outside the namespaces of Kubernetes itself, with the
 labels of its pod template. A policy counts for a direction that its
 policyTypes name or that follows from their default (ingress always, egress only
 with egress rules). What the rules then allow is not asked here, but see
-allow-all-policy. Pods on the node's network are left out: policies do not govern
+allow-all-policy and undeclared-flow. Pods on the node's network are left out: policies do not govern
 them. Labels that an operator adds to pods later are not known, so a workload that
 an operator completes is not called unselected.
 
@@ -86,7 +86,7 @@ func judgeSelected(r *check.Run, ns *space) (unselected []*evidence.Workload) {
 		case w.Partial != "" && w.Running > 0: // those that run are judged
 		case w.Partial != "":
 			r.Unknown(w.Ref.String(), "the labels of its pods are not all known: "+w.Partial)
-		case why != "":
+		case why != "" && !bare(ingress) && !bare(egress):
 			r.Unknown(w.Ref.String(), why)
 		default:
 			unselected = append(unselected, w)
@@ -94,6 +94,9 @@ func judgeSelected(r *check.Run, ns *space) (unselected []*evidence.Workload) {
 	}
 	return unselected
 }
+
+// bare reports whether it is certain that nothing isolates the pods.
+func bare(c reach.Coverage) bool { return !c.Isolated && c.Unknown == "" }
 
 // unsure is why it is not certain that the pods are isolated, "" when it is certain
 // that they are, or are not.
@@ -106,15 +109,14 @@ func unsure(c reach.Coverage) string {
 
 func notSelected(g *reach.Graph, w *evidence.Workload) check.Problem {
 	e := g.Of(w)
-	direction := "ingress or egress"
-	switch {
-	case g.Coverage(e, netpol.Ingress).Isolated:
-		direction = "egress"
-	case g.Coverage(e, netpol.Egress).Isolated:
-		direction = "ingress"
+	var without []string
+	for _, d := range directions {
+		if bare(g.Coverage(e, d)) {
+			without = append(without, d.String())
+		}
 	}
 	return check.Problem{
 		Path:    w.MetaPath.Field("labels"),
-		Message: fmt.Sprintf("no network policy isolates the pods of %s %q for %s", w.Kind, w.Name, direction),
+		Message: fmt.Sprintf("no network policy isolates the pods of %s %q for %s", w.Kind, w.Name, strings.Join(without, " or ")),
 	}
 }

@@ -93,16 +93,19 @@ func runAsNonRoot(s *check.Scan, w *evidence.Workload) (problems []check.Problem
 		if !anyRoot {
 			p.Fix = &check.Fix{Path: p.Path, Value: "true", Breaks: mayNeedRoot}
 		}
-		problems = append(problems, inherited(p, inheritsFalse))
+		problems = append(problems, inherited(p, inheritsFalse || w.Partial != ""))
 	}
 	return problems
 }
 
 // inherited lowers a problem of the pod's own settings when no container takes
-// them over.
+// them over. To set them right then changes nothing for the containers that there are.
 func inherited(p check.Problem, taken bool) check.Problem {
 	if !taken {
 		p.Severity, p.SeverityReason = guide.Low, "every container overrides it, so only the next one would inherit it"
+		if p.Fix != nil {
+			p.Fix.Breaks = ""
+		}
 	}
 	return p
 }

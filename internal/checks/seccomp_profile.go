@@ -89,7 +89,7 @@ func seccompProfile(s *check.Scan, w *evidence.Workload) (problems []check.Probl
 			Value:   string(pod.Type),
 			Message: fmt.Sprintf("the system calls of the pod are not filtered: its seccompProfile is %q", pod.Type),
 			Fix:     &check.Fix{Path: podField(w, "seccompProfile", "type"), Value: "RuntimeDefault", Breaks: unusualCalls},
-		}, inherits))
+		}, inherits || w.Partial != ""))
 	}
 	return problems
 }

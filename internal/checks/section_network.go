@@ -15,6 +15,7 @@ func networkSeparation() []*check.Check {
 		NetworkPlugin,
 		DefaultDeny,
 		PodNotSelected,
+		UndeclaredFlow,
 		AllowAllPolicy,
 		KubeSystemEgress,
 		IngressTLS,

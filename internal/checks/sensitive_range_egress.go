@@ -100,8 +100,10 @@ func judgeSensitive(r *check.Run, ns *space, names []string, ranges map[string]n
 			r.JudgeWorkload(w, []check.Problem{rangeProblem(w, found)})
 		case found.unknown != "":
 			r.Unknown(w.Ref.String(), found.unknown)
-		default:
+		case complete:
 			r.Judge(w.Ref, nil)
+		default: // kept by the policies that were read
+			doubt = why
 		}
 	}
 	if doubt != "" && len(ns.workloads) > 0 {

@@ -109,8 +109,11 @@ type Ref struct {
 	// NamespaceAssumed is set when the object names no namespace and got the one
 	// that it would be created in by default.
 	NamespaceAssumed bool
-	Labels           map[string]string
-	Annotations      map[string]string
+	// Surplus is the first field that the kind does not have, "" for none: an API server
+	// drops it, or refuses the object. Of what a server gave there is none.
+	Surplus     string
+	Labels      map[string]string
+	Annotations map[string]string
 	// Source is where the object was read; Outline where its fields are
 	// written, nil for a live object.
 	Source  *Source

@@ -54,6 +54,9 @@ type Workload struct {
 	// have made it from the template. It is empty where the template itself is not
 	// what is written, as during a rollout or for an operator's pods.
 	Differs []Difference
+	// Usage is what its containers used, by name, as far as metrics were asked for and
+	// told; nil for files.
+	Usage map[string]Use
 }
 
 // NewWorkload returns the workload of a template at path.

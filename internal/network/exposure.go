@@ -261,9 +261,13 @@ func (e *exposing) reached(title string, to []*reach.Endpoint, on ports.Set, lis
 	if e.asked(on).Empty() {
 		return
 	}
-	sources := map[string][]side{}
-	var order []string
-	lines := map[string]line{}
+	type lineKey struct {
+		dst string
+		outcomeKey
+	}
+	sources := map[lineKey][]side{}
+	var order []lineKey
+	lines := map[lineKey]line{}
 	q.outgoing(func(l link) bool {
 		if len(l.src.endpoint.Workloads) == 0 || e.filter.Namespace != "" && l.src.endpoint.Namespace != e.filter.Namespace || l.src.endpoint == l.dst.endpoint {
 			return true
@@ -276,10 +280,10 @@ func (e *exposing) reached(title string, to []*reach.Endpoint, on ports.Set, lis
 			return true
 		}
 		for _, dst := range e.all.places(l.dst, nil) {
-			key := dst.text + "\x00" + l.key()
+			key := lineKey{dst.text, l.key()}
 			if len(sources[key]) == 0 {
 				order = append(order, key)
-				lines[key] = line{dst: dst, ports: l.ports, limited: l.limited}
+				lines[key] = newLine(place{}, dst, l.ports, l.limited)
 			}
 			sources[key] = append(sources[key], l.src)
 		}
@@ -314,7 +318,7 @@ func WriteExposure(w io.Writer, x *Exposure) error {
 			b.WriteString("  nothing, as far as is known\n")
 		}
 		for _, l := range s.lines {
-			fmt.Fprintf(b, "  %s => %s : %s\n", report.Printable(l.src.text), report.Printable(l.dst.text), l.portText())
+			fmt.Fprintf(b, "  %s => %s : %s\n", report.Printable(l.src.text), report.Printable(l.dst.text), l.portText)
 		}
 	}
 	writeDoubts(b, countDoubts(slices.Values(x.Unknown)))

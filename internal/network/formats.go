@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
@@ -18,12 +19,16 @@ import (
 // counted by reason below.
 func WriteText(w io.Writer, c *Connectivity) error {
 	b := bufio.NewWriter(w)
-	count := 0
+	var src, printed string // of the line before: a source has many lines
 	for l := range c.lines() {
-		count++
-		fmt.Fprintf(b, "%s => %s : %s\n", report.Printable(l.src.text), report.Printable(l.dst.text), l.portText())
+		if l.src.text != src {
+			src, printed = l.src.text, report.Printable(l.src.text)
+		}
+		for _, part := range []string{printed, " => ", report.Printable(l.dst.text), " : ", l.portText, "\n"} {
+			b.WriteString(part)
+		}
 	}
-	if count == 0 {
+	if src == "" {
 		b.WriteString("No connection is known to be allowed.\n")
 	}
 	writeDoubts(b, c.doubts())
@@ -111,6 +116,10 @@ func writeRows(b *bufio.Writer, rows iter.Seq[Connection], margin string) error 
 type rowEncoder struct {
 	peers map[Peer][]byte
 	text  []byte
+	// last is the row before with what is written of it beside the peers: neighbours
+	// are often alike.
+	last Connection
+	rest []byte
 }
 
 // row is a connection in one line; it is good until the next one.
@@ -123,18 +132,20 @@ func (e *rowEncoder) row(c *Connection) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	rest := []byte(`{"ports":[]}`)
-	if len(c.Ports) > 0 || c.Limited || c.Reason != "" {
-		rest, err = compact(struct {
+	if e.rest == nil || !slices.Equal(c.Ports, e.last.Ports) || c.Limited != e.last.Limited || c.Reason != e.last.Reason {
+		e.last = *c
+		if e.rest, err = compact(struct {
 			Ports   []Port `json:"ports"`
 			Limited bool   `json:"limited,omitempty"`
 			Reason  string `json:"reason,omitempty"`
-		}{c.Ports, c.Limited, c.Reason})
+		}{c.Ports, c.Limited, c.Reason}); err != nil {
+			return nil, err
+		}
 	}
 	e.text = append(append(e.text[:0], `{"src":`...), src...)
 	e.text = append(append(append(e.text, `,"dst":`...), dst...), ',')
-	e.text = append(e.text, rest[1:]...)
-	return e.text, err
+	e.text = append(e.text, e.rest[1:]...)
+	return e.text, nil
 }
 
 func (e *rowEncoder) peer(p Peer) ([]byte, error) {
@@ -248,7 +259,7 @@ func WriteMarkdown(w io.Writer, c *Connectivity) error {
 	b := bufio.NewWriter(w)
 	b.WriteString("| From | To | Ports |\n|---|---|---|\n")
 	for l := range c.lines() {
-		fmt.Fprintf(b, "| %s | %s | %s |\n", markdownCode(l.src.text), markdownCode(l.dst.text), markdownText(l.portText()))
+		fmt.Fprintf(b, "| %s | %s | %s |\n", markdownCode(l.src.text), markdownCode(l.dst.text), markdownText(l.portText))
 	}
 	for i, d := range c.doubts() {
 		if i == 0 {
@@ -343,7 +354,7 @@ func WriteDot(w io.Writer, c *Connectivity) error {
 		}
 	}
 	for _, l := range d.lines {
-		fmt.Fprintf(b, "  n%d -> n%d [label=%s];\n", d.numbers[l.src.text], d.numbers[l.dst.text], dotText(l.portText()))
+		fmt.Fprintf(b, "  n%d -> n%d [label=%s];\n", d.numbers[l.src.text], d.numbers[l.dst.text], dotText(l.portText))
 	}
 	b.WriteString("}\n")
 	return b.Flush()
@@ -373,7 +384,7 @@ func WriteMermaid(w io.Writer, c *Connectivity) error {
 		}
 	}
 	for _, l := range d.lines {
-		fmt.Fprintf(b, "  n%d -->|\"%s\"| n%d\n", d.numbers[l.src.text], mermaidText(l.portText()), d.numbers[l.dst.text])
+		fmt.Fprintf(b, "  n%d -->|\"%s\"| n%d\n", d.numbers[l.src.text], mermaidText(l.portText), d.numbers[l.dst.text])
 	}
 	return b.Flush()
 }

@@ -17,15 +17,16 @@ type line struct {
 	src, dst place
 	ports    ports.Set
 	limited  bool
+	// portText is the ports as people write them: TCP 80,443 (some requests only).
+	portText string
 }
 
-// portText is the ports as people write them: TCP 80,443 (some requests only).
-func (l *line) portText() string {
-	text := portWords(l.ports)
-	if l.limited {
-		text += " (some requests only)"
+func newLine(src, dst place, set ports.Set, limited bool) line {
+	l := line{src, dst, set, limited, portWords(set)}
+	if limited {
+		l.portText += " (some requests only)"
 	}
-	return text
+	return l
 }
 
 // A place is one end of a line.
@@ -57,51 +58,80 @@ func (c *Connectivity) lines() iter.Seq[line] {
 
 func (w *World) lines(f Filter, world int, yield func(line) bool) bool {
 	all, q := newWhole(w), w.query(f, world, false)
-	one := &grouped{}
-	more := q.outgoing(func(l link) bool {
-		if l.ports.Empty() {
-			return true
+	q.relevant = func(o *outcome) bool { return !o.ports.Empty() }
+	var known memory[[]line]
+	for _, src := range q.sources() {
+		if src.Kind == netpol.OfWorld {
+			continue
 		}
-		if one.src.endpoint != l.src.endpoint {
-			if !all.flush(one, q, yield) {
-				return false
-			}
-			one = &grouped{src: l.src}
+		row := q.sweep.From(src)
+		key := q.rowKey(src, row, func(o *outcome) int { return o.open })
+		lines, found := known.get(key)
+		if !found {
+			lines = all.lines(q, src, row)
+			known.put(key, lines, len(lines))
 		}
-		one.add(&l)
+		if !all.yield(side{endpoint: src}, q, lines, yield) {
+			return false
+		}
+	}
+	return all.inward(q, yield)
+}
+
+// lines are those of a source, which is still missing in them.
+func (all *whole) lines(q *query, src *reach.Endpoint, row []reach.Stretch) []line {
+	var g grouped
+	q.linksFrom(src, row, func(l link) bool {
+		g.add(&l)
 		return true
 	})
-	return more && all.flush(one, q, yield) && all.inward(q, yield)
+	return all.grouped(&g, q)
 }
 
 // inward yields the lines from outside: the sources are few, and each has all of its
 // destinations together.
 func (all *whole) inward(q *query, yield func(line) bool) bool {
 	sources := map[string]*grouped{}
+	src := map[string]side{}
 	q.incoming(func(l link) bool {
 		if l.ports.Empty() {
 			return true
 		}
 		text := all.outsideName(l.src)
 		if sources[text] == nil {
-			sources[text] = &grouped{src: l.src}
+			sources[text], src[text] = &grouped{}, l.src
 		}
 		sources[text].add(&l)
 		return true
 	})
 	for _, text := range slices.Sorted(maps.Keys(sources)) {
-		if !all.flush(sources[text], q, yield) {
+		if !all.yield(src[text], q, all.grouped(sources[text], q), yield) {
 			return false
 		}
 	}
 	return true
 }
 
-// A grouped is a source with its destinations, by what it may open to them.
+// yield yields lines for each place that a source is.
+func (all *whole) yield(src side, q *query, lines []line, yield func(line) bool) bool {
+	if len(lines) == 0 {
+		return true
+	}
+	for _, at := range all.places(src, q.from) {
+		for _, l := range lines {
+			l.src = at
+			if !yield(l) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// A grouped is the destinations of a source, by what it may open to them.
 type grouped struct {
-	src  side
-	keys []string
-	by   map[string]*group
+	order []int
+	by    map[int]*group
 }
 
 type group struct {
@@ -111,16 +141,17 @@ type group struct {
 }
 
 func (g *grouped) add(l *link) {
-	l.unknown = ports.Set{}
-	key := l.key()
+	if l.ports.Empty() {
+		return
+	}
 	if g.by == nil {
-		g.by = map[string]*group{}
+		g.by = map[int]*group{}
 	}
-	if g.by[key] == nil {
-		g.by[key] = &group{ports: l.ports, limited: l.limited}
-		g.keys = append(g.keys, key)
+	if g.by[l.open] == nil {
+		g.by[l.open] = &group{ports: l.ports, limited: l.limited}
+		g.order = append(g.order, l.open)
 	}
-	g.by[key].join(l.dst)
+	g.by[l.open].join(l.dst)
 }
 
 // join adds a destination. Addresses of one name, which may have been apart for what is
@@ -132,7 +163,7 @@ func (g *group) join(s side) {
 		case have.endpoint != nil && have.endpoint.Kind != netpol.OfWorld:
 			i = 0
 		case have.endpoint == nil && s.endpoint == nil:
-			have.outside = have.outside.Union(s.outside)
+			have.outside, have.called = have.outside.Union(s.outside), ""
 			return
 		case have.endpoint != nil && s.endpoint != nil && have.endpoint.Name == s.endpoint.Name && s.endpoint.Kind == netpol.OfWorld:
 			both := *have.endpoint
@@ -175,22 +206,15 @@ func newWhole(w *World) *whole {
 	return all
 }
 
-// flush yields the lines of a source.
-func (all *whole) flush(g *grouped, q *query, yield func(line) bool) bool {
-	if g.by == nil {
-		return true
-	}
-	for _, src := range all.places(g.src, q.from) {
-		for _, key := range g.keys {
-			part := g.by[key]
-			for _, dst := range all.destinations(part.dst, q.to) {
-				if !yield(line{src, dst, part.ports, part.limited}) {
-					return false
-				}
-			}
+// grouped are the lines to destinations that were put together.
+func (all *whole) grouped(g *grouped, q *query) (list []line) {
+	for _, open := range g.order {
+		part := g.by[open]
+		for _, dst := range all.destinations(part.dst, q.to) {
+			list = append(list, newLine(place{}, dst, part.ports, part.limited))
 		}
 	}
-	return true
+	return list
 }
 
 // places are a side's peers as places.
@@ -219,12 +243,19 @@ func (all *whole) in(text string) string {
 func (all *whole) outsideName(s side) string {
 	switch e := s.endpoint; {
 	case e == nil:
-		return outsideText(s.outside)
+		return s.outsideText()
 	case e.Name == metadataName && all.isWhole(e):
 		return e.Name
 	default:
 		return e.Name + " (" + prefixText(e.Addresses) + ")"
 	}
+}
+
+func (s side) outsideText() string {
+	if s.called != "" {
+		return s.called
+	}
+	return outsideText(s.outside)
 }
 
 // isWhole reports whether an endpoint is all that has its name.

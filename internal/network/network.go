@@ -173,6 +173,8 @@ type World struct {
 	Name string
 	// templates are the objects with several pod templates.
 	templates map[*evidence.Ref]bool
+	// pods are the peers of each endpoint's workloads, by its ID.
+	pods [][]Peer
 }
 
 // NewWorld weighs the policies of a snapshot together.
@@ -185,6 +187,9 @@ func NewWorld(snap *evidence.Snapshot, o reach.Options, name string) *World {
 			w.templates[one.Ref] = true
 		}
 		first[one.Ref] = path
+	}
+	for _, e := range w.Graph.Endpoints() {
+		w.pods = append(w.pods, w.peersOf(e))
 	}
 	return w
 }
@@ -201,7 +206,14 @@ func (w *World) workloadPeer(one *evidence.Workload) Peer {
 
 // workloadPeers are the peers of an endpoint's workloads, each once: what is written
 // and what runs in its place are one.
-func (w *World) workloadPeers(e *reach.Endpoint) (list []Peer) {
+func (w *World) workloadPeers(e *reach.Endpoint) []Peer {
+	if e.ID < 0 {
+		return w.peersOf(e)
+	}
+	return w.pods[e.ID]
+}
+
+func (w *World) peersOf(e *reach.Endpoint) (list []Peer) {
 	for _, one := range e.Workloads {
 		if p := w.workloadPeer(one); len(list) == 0 || list[len(list)-1] != p {
 			list = append(list, p)
@@ -216,6 +228,8 @@ type side struct {
 	endpoint *reach.Endpoint
 	// outside are addresses without a name; the endpoint is then nil.
 	outside cidr.Set
+	// called is what people call those addresses, "" where that was not worked out.
+	called string
 }
 
 // peers yields the peers that a side stands for.

@@ -437,7 +437,7 @@ func linesOf(t *testing.T, spec string) (list []string) {
 	w := NewWorld(snap, reach.Options{Ranges: map[string]cidr.Set{"lab": lab}}, "")
 	for l := range (&Connectivity{Worlds: []*World{w}}).lines() {
 		if l.src.text == "a/Deployment/w0" {
-			list = append(list, l.dst.text+" : "+l.portText())
+			list = append(list, l.dst.text+" : "+l.portText)
 		}
 	}
 	return list

@@ -48,7 +48,7 @@ func (o outside) merged(part cidr.Set, same func(*reach.Endpoint) bool) cidr.Set
 	whole := part.Union(may)
 	var kept []netip.Prefix
 	for _, p := range whole.Prefixes() {
-		if part.Overlaps(cidr.Of(p)) {
+		if part.OverlapsPrefix(p) {
 			kept = append(kept, p)
 		}
 	}

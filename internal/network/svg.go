@@ -123,7 +123,7 @@ func (w *World) mapEnds(s side, only *Target) (list []mapEnd) {
 	}
 	switch e := s.endpoint; {
 	case e == nil:
-		return []mapEnd{{"", "addresses", prefix + outsideText(s.outside)}}
+		return []mapEnd{{"", "addresses", prefix + s.outsideText()}}
 	case e.Kind == netpol.OfWorld:
 		return []mapEnd{{"", "addresses", prefix + e.Name}}
 	case e.Kind == netpol.OfAPIServer:

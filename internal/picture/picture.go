@@ -92,12 +92,18 @@ type Drawing struct {
 }
 
 // Draw places a map. The same map always gives the same drawing.
-func Draw(m Map) Drawing {
+func Draw(m Map) Drawing { return draw(m, false) }
+
+// draw places a map; a page explains lines and marks itself, a file by a legend.
+func draw(m Map, legend bool) Drawing {
 	d := &drawing{Map: fold(m)}
 	if d.ID == "" {
 		d.ID = "map"
 	}
 	d.place()
+	if legend {
+		d.size = point{math.Max(d.size.x, legendWidth()), d.size.y + legendHeight}
+	}
 	lines, implied := d.bundle()
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg class="map" id="%s" role="img" aria-label="%s" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" xmlns="http://www.w3.org/2000/svg">`+"\n",
@@ -108,13 +114,16 @@ func Draw(m Map) Drawing {
 		d.line(&b, l)
 	}
 	d.boxes(&b)
+	if legend {
+		d.legend(&b)
+	}
 	b.WriteString("</svg>\n")
 	return Drawing{Style: style + d.highlights(lines), SVG: b.String(), Drawn: len(lines), Implied: implied}
 }
 
 // WriteSVG writes a map as an SVG file of its own.
 func WriteSVG(w io.Writer, m Map) error {
-	d := Draw(m)
+	d := draw(m, true)
 	head, rest, _ := strings.Cut(d.SVG, "\n")
 	_, err := fmt.Fprintf(w, "%s\n<style>%s</style>\n%s", head, palette+d.Style, rest)
 	return err

@@ -228,3 +228,17 @@ func TestMarksAndOwnArea(t *testing.T) {
 		t.Error("a workload that is open is not marked")
 	}
 }
+
+// A file explains its lines and marks; a page does that itself.
+func TestLegend(t *testing.T) {
+	m := Map{Areas: []Area{{Name: "shop", Boxes: []Box{{Name: "web"}}}}}
+	var file strings.Builder
+	if err := WriteSVG(&file, m); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys {
+		if !strings.Contains(file.String(), k.text) || strings.Contains(Draw(m).SVG, k.text) {
+			t.Errorf("%q is missing in the file, or is in the page", k.text)
+		}
+	}
+}

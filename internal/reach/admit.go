@@ -95,7 +95,7 @@ func (in families) of(set cidr.Set) cidr.Set {
 // standIns are the answers for those who may connect to the pods in the client's place.
 func (g *Graph) standIns(w Way, f families) (list []Explanation) {
 	if nodes := f.of(g.universe.addresses.nodes); w.ByNode && !nodes.Empty() {
-		list = append(list, g.weigh(w.Endpoint, &member{Endpoint: &Endpoint{Kind: netpol.OfWorld, Addresses: nodes}, has: possessed(nodes)}, w.Ports))
+		list = append(list, g.Weigh(w.Endpoint, netpol.Ingress, g.At(nodes), w.Ports))
 	}
 	if w.ByBalancer {
 		for _, e := range g.World() {
@@ -121,13 +121,6 @@ func (g *Graph) standIns(w Way, f families) (list []Explanation) {
 		list = append(list, g.Weigh(w.Endpoint, netpol.Ingress, e, w.Ports))
 	}
 	return list
-}
-
-// weigh is what the policies of an endpoint say of connections from a peer.
-func (g *Graph) weigh(e *Endpoint, peer *member, asked ports.Set) Explanation {
-	x, subject := Explanation{Src: peer.Endpoint, Dst: e}, g.member(e)
-	x.settle(subject.between(peer), asked, func(f family) (verdict, []Step) { return g.weighEnd(subject, netpol.Ingress, peer, asked, f) })
-	return x
 }
 
 // Why it is not known what policies let in, though each answer is.

@@ -150,15 +150,20 @@ func (g *Graph) Between(src, dst *Endpoint) Connection {
 	for _, f := range []family{ipv4, ipv6} {
 		p.egress[f], p.ingress[f] = g.verdict(netpol.Egress, f, src, dst), g.verdict(netpol.Ingress, f, dst, src)
 	}
-	c := g.connection(p)
+	c := g.weighed(p).connection()
 	c.Src, c.Dst = src, dst
 	return c
 }
 
-func (g *Graph) connection(p pair) Connection {
+// weighed is what both ends together make of a connection.
+func (g *Graph) weighed(p pair) verdict {
 	four := g.verdicts[p.egress[ipv4]].and(g.verdicts[p.ingress[ipv4]])
 	six := g.verdicts[p.egress[ipv6]].and(g.verdicts[p.ingress[ipv6]])
-	v := p.families.either(four, six)
+	return p.families.either(four, six)
+}
+
+// connection is a verdict as those see it who ask.
+func (v verdict) connection() Connection {
 	return Connection{Ports: v.allowed, Unknown: v.unknown, Limited: !v.limited.Empty()}
 }
 
@@ -166,105 +171,17 @@ func (g *Graph) connection(p pair) Connection {
 // source and destination. Pairs of two endpoints outside the cluster are left out.
 func (g *Graph) Connections() iter.Seq[Connection] {
 	return func(yield func(Connection) bool) {
-		g.weighAll()
-		ingress := newColumn(g.directions[netpol.Ingress].programs)
-		known := map[pair]Connection{}
+		s := g.NewSweep()
 		for _, src := range g.endpoints {
-			ingress.advance(src.ID)
-			for c := range g.from(src, ingress, known) {
-				if !yield(c) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// from yields the connections that a source may open.
-func (g *Graph) from(src *Endpoint, ingress *column, known map[pair]Connection) iter.Seq[Connection] {
-	return func(yield func(Connection) bool) {
-		of := g.directions[netpol.Ingress].programOf
-		var last pair
-		var c Connection
-		for start, egress := range g.egress(src) {
-			if g.closed[egress[ipv4]] && g.closed[egress[ipv6]] {
-				continue
-			}
-			for _, dst := range g.endpoints[start.from:start.end] {
-				p := pair{egress: egress}
-				p.ingress[ipv4], p.ingress[ipv6] = ingress.verdicts[of[ipv4][dst.ID]], ingress.verdicts[of[ipv6][dst.ID]]
-				if g.closed[p.ingress[ipv4]] && g.closed[p.ingress[ipv6]] || src.Kind == netpol.OfWorld && dst.Kind == netpol.OfWorld {
-					continue
-				}
-				p.families = g.universe.members[src.ID].between(g.universe.members[dst.ID])
-				if p != last {
-					var there bool
-					if c, there = known[p]; !there {
-						c = g.connection(p)
-						known[p] = c
+			for _, part := range s.From(src) {
+				c := s.Outcome(part.Outcome)
+				c.Src = src
+				for _, c.Dst = range g.endpoints[part.First:part.End] {
+					if !yield(c) {
+						return
 					}
-					last = p
-				}
-				if c.Ports.Empty() && c.Unknown.Empty() {
-					continue
-				}
-				if c.Src, c.Dst = src, dst; !yield(c) {
-					return
 				}
 			}
-		}
-	}
-}
-
-// A stretch is neighbouring endpoints.
-type stretch struct{ from, end int }
-
-// egress yields the stretches of endpoints about which the source has the same verdicts.
-func (g *Graph) egress(src *Endpoint) iter.Seq2[stretch, [2]int32] {
-	return func(yield func(stretch, [2]int32) bool) {
-		out := g.directions[netpol.Egress]
-		var runs [2][]run
-		for f := range runs {
-			runs[f] = out.programs[out.programOf[f][src.ID]]
-		}
-		for at := 0; at < len(g.endpoints); {
-			end := len(g.endpoints)
-			for f := range runs {
-				if len(runs[f]) > 1 && int(runs[f][1].from) == at {
-					runs[f] = runs[f][1:]
-				}
-				if len(runs[f]) > 1 {
-					end = min(end, int(runs[f][1].from))
-				}
-			}
-			if !yield(stretch{at, end}, [2]int32{runs[ipv4][0].verdict, runs[ipv6][0].verdict}) {
-				return
-			}
-			at = end
-		}
-	}
-}
-
-// A column is the verdicts of all programs about one peer.
-type column struct {
-	programs [][]run
-	place    []int // of the peer in the runs
-	verdicts []int32
-}
-
-func newColumn(programs [][]run) *column {
-	c := &column{programs, make([]int, len(programs)), make([]int32, len(programs))}
-	for p, runs := range programs {
-		c.verdicts[p] = runs[0].verdict
-	}
-	return c
-}
-
-// advance goes on to the next peer.
-func (c *column) advance(to int) {
-	for p, runs := range c.programs {
-		if next := c.place[p] + 1; next < len(runs) && int(runs[next].from) == to {
-			c.place[p], c.verdicts[p] = next, runs[next].verdict
 		}
 	}
 }

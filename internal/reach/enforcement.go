@@ -167,7 +167,7 @@ func (g *Graph) unread(i netpol.Invalid) *netpol.Policy {
 	rules := &netpol.Rules{Isolates: true, Unknown: why}
 	switch i.Group() {
 	case "networking.k8s.io":
-		p.Tier, p.Order = networkPolicyTier(g.enforcement)
+		p.Tier, p.Order = kubernetes.NetworkPolicyTier(g.enforcement)
 		rules = &netpol.Rules{Isolates: true, List: []netpol.Rule{{Action: netpol.Allow, Peers: netpol.Everyone(), Ports: netpol.AllPorts(), Unknown: why}}}
 	case "security.istio.io":
 		p.Tier = netpol.Tier{Name: "not valid", Layer: netpol.Mesh, Order: math.Inf(-1), Default: netpol.Deny}
@@ -176,16 +176,4 @@ func (g *Graph) unread(i netpol.Invalid) *netpol.Policy {
 	}
 	p.Ingress, p.Egress = rules, rules
 	return p
-}
-
-// networkPolicyTier is where NetworkPolicies are weighed, as their reader has it.
-func networkPolicyTier(e netpol.Enforcement) (t netpol.Tier, order float64) {
-	t = netpol.Tier{Name: "NetworkPolicy", Order: netpol.DefaultOrder, Default: netpol.Deny}
-	switch e {
-	case netpol.Cilium:
-		t.Name, t.DenyFirst = "Cilium", true
-	case netpol.Calico:
-		t.Name, order = "default", 1000
-	}
-	return t, order
 }

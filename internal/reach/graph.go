@@ -142,7 +142,7 @@ func (g *Graph) Endpoints() []*Endpoint { return g.endpoints }
 
 // World are the endpoints outside, in parts that no policy cuts: the metadata
 // addresses, the ranges with a name, and all addresses. They overlap: an address of a
-// range is also one of all.
+// range is also one of all. They are the last of Endpoints.
 func (g *Graph) World() []*Endpoint { return slices.Clip(g.byKind[netpol.OfWorld]) }
 
 // Metadata are where clouds tell machines about themselves.

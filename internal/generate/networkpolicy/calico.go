@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/gabion-k8s/gabion/internal/reach/need"
 	"github.com/gabion-k8s/gabion/internal/reach/ports"
 )
 
@@ -20,7 +21,7 @@ func (calicoLanguage) kind() (string, string) { return "projectcalico.org/v3", "
 func (calicoLanguage) spec(p *policy) map[string]any {
 	selector := "all()"
 	if p.set != nil {
-		selector = calicoSelector(p.set.selector)
+		selector = calicoSelector(p.set.Selector)
 	}
 	return map[string]any{"selector": selector, "types": p.types()}
 }
@@ -30,17 +31,17 @@ func (calicoLanguage) closed() []map[string]any { return nil }
 // rule is one rule for each protocol, and for each block that has exceptions.
 func (calicoLanguage) rule(c *catalog, _ *policy, r rule, ingress bool) (list []map[string]any) {
 	var peers []map[string]any
-	switch r.peer.kind {
-	case ofSet:
-		peers = append(peers, calicoPods(r.peer.set.namespace, calicoSelector(r.peer.set.selector)))
-	case ofLabels:
-		peers = append(peers, calicoPods(r.peer.namespace, calicoSelector(&metav1.LabelSelector{MatchLabels: r.peer.labels})))
-	case ofAnyPod:
+	switch r.peer.Kind {
+	case need.OfSet:
+		peers = append(peers, calicoPods(r.peer.Set.Namespace, calicoSelector(r.peer.Set.Selector)))
+	case need.OfLabels:
+		peers = append(peers, calicoPods(r.peer.Namespace, calicoSelector(&metav1.LabelSelector{MatchLabels: r.peer.Labels})))
+	case need.OfAnyPod:
 		peers = append(peers, map[string]any{"namespaceSelector": "all()"})
 	default:
 		// A rule holds addresses of one family.
 		var plain [2][]string
-		for _, b := range c.blocks(r.peer) {
+		for _, b := range c.Blocks(r.peer) {
 			family := 0
 			if strings.Contains(b.CIDR, ":") {
 				family = 1

@@ -5,6 +5,8 @@ import (
 	"maps"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gabion-k8s/gabion/internal/reach/need"
 )
 
 // ciliumLanguage spells cilium.io/v2 CiliumNetworkPolicies
@@ -16,12 +18,12 @@ func (ciliumLanguage) kind() (string, string) { return "cilium.io/v2", "CiliumNe
 func (ciliumLanguage) spec(p *policy) map[string]any {
 	selector := &metav1.LabelSelector{}
 	if p.set != nil {
-		selector = p.set.selector
+		selector = p.set.Selector
 	}
 	spec := map[string]any{"endpointSelector": selector}
 	if p.denies {
 		// A name that resolves to a metadata address would open it: denied first.
-		spec["egressDeny"] = []any{map[string]any{"toCIDR": metadataList()}}
+		spec["egressDeny"] = []any{map[string]any{"toCIDR": need.MetadataList()}}
 	}
 	return spec
 }
@@ -36,38 +38,38 @@ func (ciliumLanguage) rule(c *catalog, _ *policy, r rule, ingress bool) []map[st
 	}
 	at := toPorts(r)
 	value := map[string]any{"toPorts": []any{at}}
-	switch r.peer.kind {
-	case ofSet:
-		value[way+"Endpoints"] = []any{ciliumSelector(r.peer.set.namespace, r.peer.set.selector)}
-	case ofLabels:
-		value[way+"Endpoints"] = []any{ciliumSelector(r.peer.namespace, &metav1.LabelSelector{MatchLabels: r.peer.labels})}
+	switch r.peer.Kind {
+	case need.OfSet:
+		value[way+"Endpoints"] = []any{ciliumSelector(r.peer.Set.Namespace, r.peer.Set.Selector)}
+	case need.OfLabels:
+		value[way+"Endpoints"] = []any{ciliumSelector(r.peer.Namespace, &metav1.LabelSelector{MatchLabels: r.peer.Labels})}
 		if r.reasons == nil {
 			// The proxy for names has to see what they resolve to.
 			at["rules"] = map[string]any{"dns": []any{map[string]any{"matchPattern": "*"}}}
 		}
-	case ofAnyPod:
+	case need.OfAnyPod:
 		value[way+"Endpoints"] = []any{&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: ciliumNamespace, Operator: metav1.LabelSelectorOpExists}}}}
-	case ofAPIServer:
+	case need.OfAPIServer:
 		value[way+"Entities"] = []string{"kube-apiserver"}
-	case ofNodes:
+	case need.OfNodes:
 		value[way+"Entities"] = []string{"host", "remote-node"}
-	case ofOutside:
+	case need.OfOutside:
 		switch {
-		case r.peer.block.Empty() && r.peer.local:
+		case r.peer.Block.Empty() && r.peer.Local:
 			value[way+"Entities"] = []string{"world"}
-		case r.peer.block.Empty():
+		case r.peer.Block.Empty():
 			value[way+"Entities"] = []string{"world", "host", "remote-node"}
 		default:
-			value[way+"CIDRSet"] = blocksOf(r.peer.block)
-			if !r.peer.local {
+			value[way+"CIDRSet"] = need.BlocksOf(r.peer.Block)
+			if !r.peer.Local {
 				nodes := map[string]any{way + "Entities": []string{"host", "remote-node"}, "toPorts": value["toPorts"]}
 				return []map[string]any{value, nodes}
 			}
 		}
-	case ofWorld:
-		value[way+"FQDNs"] = []any{map[string]string{"matchName": r.peer.name}}
+	case need.OfWorld:
+		value[way+"FQDNs"] = []any{map[string]string{"matchName": r.peer.Name}}
 	default:
-		value[way+"CIDRSet"] = c.blocks(r.peer)
+		value[way+"CIDRSet"] = c.Blocks(r.peer)
 	}
 	return []map[string]any{value}
 }

@@ -4,11 +4,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/report"
 	"github.com/gabion-k8s/gabion/internal/source/files"
 	"github.com/gabion-k8s/gabion/internal/source/manifest"
 )
@@ -42,7 +44,7 @@ func TestCorpus(t *testing.T) {
 		if err := files.Read(t.Context(), snap, files.Options{Paths: []string{filepath.Join(root, filepath.FromSlash(test.path))}, Manifest: manifest.Options{KeepJSON: true}}); err != nil {
 			t.Fatal(err)
 		}
-		whole := completed(snap)
+		whole := newCatalog(snap, Options{}).Snap
 		var want []string
 		for from, list := range test.calls {
 			for _, to := range list {
@@ -76,4 +78,41 @@ func toNode(snap *evidence.Snapshot, pair string) bool {
 	return slices.ContainsFunc(snap.Workloads, func(w *evidence.Workload) bool {
 		return w.Pod.HostNetwork && (len(pair) > len(w.Name) && (pair[:len(w.Name)+1] == w.Name+" " || pair[len(pair)-len(w.Name)-1:] == " "+w.Name))
 	})
+}
+
+// After generation a scan finds the namespaces of these projects isolated, and no rule
+// that nothing asks for. Policies that a project has itself are left out: that somebody
+// once allowed a connection does not show that anybody needs it.
+func TestCorpusRescan(t *testing.T) {
+	root := os.Getenv(corpusFolder)
+	if root == "" {
+		t.Skip(corpusFolder + " is not set")
+	}
+	// Only files that make a namespace can show that nothing else is in it.
+	for path, docs := range map[string]string{
+		"GoogleCloudPlatform__microservices-demo/release/kubernetes-manifests.yaml": object("v1", "Namespace", "default", ""),
+		"stefanprodan__podinfo/deploy/webapp":                                       "",
+		"stefanprodan__podinfo/deploy/secure":                                       "",
+		"prometheus-operator__kube-prometheus/manifests":                            "",
+	} {
+		t.Run(path, func(t *testing.T) {
+			err := filepath.WalkDir(filepath.Join(root, filepath.FromSlash(path)), func(file string, _ os.DirEntry, err error) error {
+				if err != nil || filepath.Ext(file) != ".yaml" || strings.Contains(file, "networkPolicy") {
+					return err
+				}
+				text, err := os.ReadFile(file)
+				docs += "\n---\n" + string(text)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := Generate(load(t, docs), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantRows(t, path, rows(t, load(t, docs+"\n"+r.Text), Options{}.Network), report.Pass)
+			wantRows(t, path+", without the policies", rows(t, load(t, docs), Options{}.Network), report.Fail)
+		})
+	}
 }

@@ -1,16 +1,15 @@
-// Package networkpolicy finds which connections the workloads of a snapshot need,
-// each with the place that says so, and writes the policies that open just these:
-// a default deny for each namespace, name resolution, and one policy for each
-// workload, in the language of Kubernetes, of Cilium or of Calico.
+// Package networkpolicy writes the policies that open just the connections that the
+// workloads of a snapshot need, as package need finds them, as logs of connections show
+// them and as policies that are there state them: a default deny for each namespace,
+// name resolution, and one policy for each workload, in the language of Kubernetes, of
+// Cilium or of Calico.
 //
 // What it writes is read again and weighed by package reach before it is given
 // back: every needed connection must be open, and nothing else. It reads no file and
-// asks no cluster; what a program connects to without its objects saying so it
-// cannot know, and what it could not follow is among the notes.
+// asks no cluster.
 package networkpolicy
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/gabion-k8s/gabion/internal/flows"
 	"github.com/gabion-k8s/gabion/internal/reach"
 	"github.com/gabion-k8s/gabion/internal/reach/cidr"
+	"github.com/gabion-k8s/gabion/internal/reach/need"
 )
 
 // A Flavour is the language of the policies.
@@ -94,9 +94,9 @@ func Generate(snap *evidence.Snapshot, o Options) (*Result, error) {
 	if len(c.governed) == 0 {
 		return nil, fmt.Errorf("no workload to write policies for%s", c.elsewhere(o.Namespaces))
 	}
-	c.infer()
+	c.stated()
 	seen := c.observe(o.Observed)
-	needs := c.relevant(c.needs.list())
+	needs := c.relevant(c.Needs.List())
 	if refusal := c.unselectable(needs); refusal != nil {
 		return nil, refusal
 	}
@@ -118,38 +118,19 @@ func Generate(snap *evidence.Snapshot, o Options) (*Result, error) {
 	}
 	r.Dropped, r.DroppedNow = p.drops(seen)
 	r.Unplaced = seen.unplaced
-	r.Notes = c.notes.list()
+	r.Notes = c.Notes.List()
 	r.Text = c.head() + text
 	return r, nil
 }
 
 // relevant are the needs that the policies have a say in.
-func (c *catalog) relevant(list []*need) (kept []*need) {
+func (c *catalog) relevant(list []*need.Need) (kept []*need.Need) {
 	for _, n := range list {
-		if c.isGoverned(n.from) || c.isGoverned(n.to) {
+		if c.isGoverned(n.From) || c.isGoverned(n.To) {
 			kept = append(kept, n)
 		}
 	}
 	return kept
-}
-
-// notes are remarks, each once, in order.
-type notes struct{ seen map[string]bool }
-
-func (n *notes) addf(format string, args ...any) {
-	if n.seen == nil {
-		n.seen = map[string]bool{}
-	}
-	n.seen[fmt.Sprintf(format, args...)] = true
-}
-
-func (n *notes) list() []string {
-	list := make([]string, 0, len(n.seen))
-	for text := range n.seen {
-		list = append(list, text)
-	}
-	slices.Sort(list)
-	return list
 }
 
 // elsewhere says where there are workloads, when there are none where policies are to
@@ -160,9 +141,9 @@ func (c *catalog) elsewhere(asked []string) string {
 		text = " in namespace " + strings.Join(asked, ", ")
 	}
 	var have []string
-	for _, s := range c.sets {
-		if !slices.Contains(have, s.namespace) {
-			have = append(have, s.namespace)
+	for _, s := range c.Sets {
+		if !slices.Contains(have, s.Namespace) {
+			have = append(have, s.Namespace)
 		}
 	}
 	if len(have) > 0 {
@@ -170,9 +151,4 @@ func (c *catalog) elsewhere(asked []string) string {
 		text += "; there are some in " + strings.Join(have, ", ") + ", to be named by -n"
 	}
 	return text
-}
-
-// compareSets orders sets of pods by what they are called.
-func compareSets(a, b *set) int {
-	return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/gabion-k8s/gabion/internal/flows"
 	"github.com/gabion-k8s/gabion/internal/reach"
 	"github.com/gabion-k8s/gabion/internal/reach/cidr"
+	"github.com/gabion-k8s/gabion/internal/reach/need"
 	"github.com/gabion-k8s/gabion/internal/reach/netpol"
 	"github.com/gabion-k8s/gabion/internal/reach/ports"
 )
@@ -26,7 +27,7 @@ type observed struct {
 
 // A sighting is a connection that was seen between known ends.
 type sighting struct {
-	from, to end
+	from, to need.End
 	ports    ports.Set
 	// address is that of an end outside.
 	address netip.Addr
@@ -63,7 +64,7 @@ func count(n int, what string) string {
 
 // A target is where a connection that was seen came out.
 type target struct {
-	to    end
+	to    need.End
 	ports ports.Set
 }
 
@@ -76,15 +77,15 @@ func (c *catalog) sight(l *flows.Log, f *flows.Flow, pods map[netip.Addr]*eviden
 	}
 	var targets []target
 	if s := c.serviceOf(f.Dst); s != nil {
-		for _, b := range c.graph.Backends(s) {
+		for _, b := range c.Backends(s) {
 			if b.Workload != nil {
-				if set := portsOf(s, b, f.Port); !set.Empty() {
-					targets = append(targets, target{c.endOf(b.Workload), set})
+				if set := need.PortsOf(s, b, f.Port); !set.Empty() {
+					targets = append(targets, target{c.EndOf(b.Workload), set})
 				}
 			}
 		}
 		if s.Namespace == "default" && s.Name == "kubernetes" {
-			targets = append(targets, target{end{kind: ofAPIServer}, at})
+			targets = append(targets, target{need.End{Kind: need.OfAPIServer}, at})
 		}
 		if len(targets) == 0 {
 			unknown[fmt.Sprintf("%s: %s has no such port, or no workload that was read is behind it", l.Name, s)]++
@@ -105,26 +106,26 @@ func (c *catalog) sight(l *flows.Log, f *flows.Flow, pods map[netip.Addr]*eviden
 	for _, t := range targets {
 		says := fmt.Sprintf("%s in %s", times, l.Name)
 		seen.list = append(seen.list, sighting{from, t.to, t.ports, worldAddress(f, from, t.to), fmt.Sprintf("%s => %s : %s, %s:%d, %s", called(from, f.Src), called(t.to, f.Dst), t.ports, l.Name, f.Line, times), f.Dropped})
-		known := from.kind == ofSet && (t.to.kind == ofSet || t.to.kind == ofAPIServer)
+		known := from.Kind == need.OfSet && (t.to.Kind == need.OfSet || t.to.Kind == need.OfAPIServer)
 		if known && !f.Dropped {
-			c.needs.add(from, t.to, t.ports, reason{at: fmt.Sprintf("%s:%d", l.Name, f.Line), says: says})
+			c.Needs.Add(from, t.to, t.ports, need.Reason{At: fmt.Sprintf("%s:%d", l.Name, f.Line), Says: says})
 		}
 	}
 }
 
 // called names an end by what is known of it, else as the log does.
-func called(e end, p flows.Peer) string {
-	if e.kind == ofSet {
+func called(e need.End, p flows.Peer) string {
+	if e.Kind == need.OfSet {
 		return e.String()
 	}
-	return printable(p.String())
+	return need.Printable(p.String())
 }
 
-func worldAddress(f *flows.Flow, from, to end) netip.Addr {
+func worldAddress(f *flows.Flow, from, to need.End) netip.Addr {
 	switch {
-	case to.kind == ofBlock:
+	case to.Kind == need.OfBlock:
 		return f.Dst.Address
-	case from.kind == ofBlock:
+	case from.Kind == need.OfBlock:
 		return f.Src.Address
 	}
 	return netip.Addr{}
@@ -133,7 +134,7 @@ func worldAddress(f *flows.Flow, from, to end) netip.Addr {
 // podAddresses are those that objects of bare pods tell, where the objects were kept.
 func (c *catalog) podAddresses(wanted bool) map[netip.Addr]*evidence.Workload {
 	found := map[netip.Addr]*evidence.Workload{}
-	for _, w := range c.snap.Workloads {
+	for _, w := range c.Snap.Workloads {
 		if !wanted || w.Kind != "Pod" || w.Pod.HostNetwork {
 			continue
 		}
@@ -143,7 +144,7 @@ func (c *catalog) podAddresses(wanted bool) map[netip.Addr]*evidence.Workload {
 				PodIP  string         `json:"podIP"`
 			} `json:"status"`
 		}
-		if !decode(w.Ref, &pod) {
+		if !need.Decode(w.Ref, &pod) {
 			continue
 		}
 		for _, ip := range append(pod.Status.PodIPs, corev1.PodIP{IP: pod.Status.PodIP}) {
@@ -157,44 +158,44 @@ func (c *catalog) podAddresses(wanted bool) map[netip.Addr]*evidence.Workload {
 
 // serviceOf is the Service that a peer is, by its address or its name.
 func (c *catalog) serviceOf(p flows.Peer) *evidence.Object[corev1.Service] {
-	if s, ok := c.serviceAt(p.Address); ok && p.Name == "" {
+	if s, ok := c.ServiceAt(p.Address); ok && p.Name == "" {
 		return s
 	}
 	if p.Kind == "Service" || p.Kind == "" && p.Name != "" && c.workload(p) == nil {
-		return c.services[name{p.Namespace, p.Name}]
+		return c.Services[need.Name{Namespace: p.Namespace, Name: p.Name}]
 	}
 	return nil
 }
 
 // peer is the end that a log speaks of, or why that is not known.
-func (c *catalog) peer(p flows.Peer, pods map[netip.Addr]*evidence.Workload) (end, string) {
+func (c *catalog) peer(p flows.Peer, pods map[netip.Addr]*evidence.Workload) (need.End, string) {
 	if p.Name != "" {
 		if w := c.workload(p); w != nil {
-			return c.endOf(w), ""
+			return c.EndOf(w), ""
 		}
-		return end{}, fmt.Sprintf("%s/%s is no workload that was read", printable(p.Namespace), printable(p.Name))
+		return need.End{}, fmt.Sprintf("%s/%s is no workload that was read", need.Printable(p.Namespace), need.Printable(p.Name))
 	}
 	switch p.Entity {
 	case "host", "remote-node", "ingress":
-		return end{kind: ofNodes}, ""
+		return need.End{Kind: need.OfNodes}, ""
 	case "kube-apiserver":
-		return end{kind: ofAPIServer}, ""
+		return need.End{Kind: need.OfAPIServer}, ""
 	}
 	switch a := p.Address; {
 	case !a.IsValid() && p.Entity == "world" || !a.IsValid() && p.Domain != "":
-		return end{kind: ofWorld, name: "the outside"}, ""
+		return need.End{Kind: need.OfWorld, Name: "the outside"}, ""
 	case !a.IsValid():
-		return end{}, "an end has neither a name nor an address"
+		return need.End{}, "an end has neither a name nor an address"
 	case pods[a] != nil:
-		return c.endOf(pods[a]), ""
-	case c.nodes.Contains(a):
-		return end{kind: ofNodes}, ""
-	case c.apiServer.Contains(a):
-		return end{kind: ofAPIServer}, ""
-	case p.Entity == "" && !metadata().Contains(a) && (c.pods.Contains(a) || c.pods.Empty() && reach.Private().Contains(a)):
-		return end{}, "addresses that belong to no workload, Service or node that was read"
+		return c.EndOf(pods[a]), ""
+	case c.Nodes.Contains(a):
+		return need.End{Kind: need.OfNodes}, ""
+	case c.APIServer.Contains(a):
+		return need.End{Kind: need.OfAPIServer}, ""
+	case p.Entity == "" && !need.Metadata().Contains(a) && (c.Pods.Contains(a) || c.Pods.Empty() && reach.Private().Contains(a)):
+		return need.End{}, "addresses that belong to no workload, Service or node that was read"
 	}
-	return end{kind: ofBlock, block: cidr.Address(p.Address)}, ""
+	return need.End{Kind: need.OfBlock, Block: cidr.Address(p.Address)}, ""
 }
 
 // workload is the one that a log names: by kind and name, by the labels of the pod, or
@@ -217,14 +218,14 @@ func (c *catalog) find(p flows.Peer) *evidence.Workload {
 			labels[key] = value
 		}
 	}
-	for _, w := range c.snap.Workloads {
+	for _, w := range c.Snap.Workloads {
 		if w.Namespace != p.Namespace {
 			continue
 		}
 		if w.Name == p.Name && (p.Kind == "" || strings.EqualFold(p.Kind, w.Kind) || p.Kind == "Pod" && w.Kind == "Pod") {
 			return w
 		}
-		if len(labels) > 0 && len(w.PodLabels) > 0 && subset(stable(w), labels) && (byLabels == nil || len(w.PodLabels) > len(byLabels.PodLabels)) {
+		if len(labels) > 0 && len(w.PodLabels) > 0 && subset(need.Stable(w), labels) && (byLabels == nil || len(w.PodLabels) > len(byLabels.PodLabels)) {
 			byLabels = w
 		}
 		if podOf(w, p.Name) && (byPod == nil || len(w.Name) > len(byPod.Name)) {
@@ -266,7 +267,7 @@ func (p *proof) drops(seen *observed) (then, now []string) {
 		if full.lets(p.full, s) == no {
 			then = append(then, s.says)
 		}
-		if existing.lets(p.c.graph, s) == no {
+		if existing.lets(p.c.Graph, s) == no {
 			now = append(now, s.says)
 		}
 	}
@@ -285,7 +286,7 @@ const (
 type asked map[string]answer
 
 func (a asked) lets(g *reach.Graph, s sighting) answer {
-	key := fmt.Sprintf("%s > %s : %s %s", s.from.key(), s.to.key(), s.address, s.ports.Key())
+	key := fmt.Sprintf("%s > %s : %s %s", s.from.Key(), s.to.Key(), s.address, s.ports.Key())
 	result, known := a[key]
 	if !known {
 		result = lets(g, s)
@@ -299,11 +300,11 @@ func (a asked) lets(g *reach.Graph, s sighting) answer {
 func lets(g *reach.Graph, s sighting) answer {
 	result := perhaps
 	for _, src := range g.Endpoints() {
-		if !s.from.meant(src, s.address) {
+		if !meant(s.from, src, s.address) {
 			continue
 		}
 		for _, dst := range g.Endpoints() {
-			if !s.to.meant(dst, s.address) {
+			if !meant(s.to, dst, s.address) {
 				continue
 			}
 			switch c := g.Between(src, dst); {
@@ -318,13 +319,13 @@ func lets(g *reach.Graph, s sighting) answer {
 }
 
 // meant reports whether an endpoint is who was seen.
-func (e end) meant(at *reach.Endpoint, a netip.Addr) bool {
-	switch e.kind {
-	case ofSet:
-		return slices.ContainsFunc(at.Workloads, func(w *evidence.Workload) bool { return slices.Contains(e.set.workloads, w) })
-	case ofNodes:
+func meant(e need.End, at *reach.Endpoint, a netip.Addr) bool {
+	switch e.Kind {
+	case need.OfSet:
+		return slices.ContainsFunc(at.Workloads, func(w *evidence.Workload) bool { return slices.Contains(e.Set.Workloads, w) })
+	case need.OfNodes:
 		return at.Kind == netpol.OfHost
-	case ofAPIServer:
+	case need.OfAPIServer:
 		return at.Kind == netpol.OfAPIServer
 	}
 	return at.Kind == netpol.OfWorld && (!a.IsValid() || at.Addresses.Contains(a))

@@ -16,6 +16,7 @@ import (
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/reach"
 	"github.com/gabion-k8s/gabion/internal/reach/cidr"
+	"github.com/gabion-k8s/gabion/internal/reach/need"
 	"github.com/gabion-k8s/gabion/internal/reach/netpol"
 	"github.com/gabion-k8s/gabion/internal/reach/ports"
 )
@@ -25,7 +26,7 @@ import (
 // one elsewhere, and name servers where none were read.
 type proof struct {
 	c     *catalog
-	needs []*need
+	needs []*need.Need
 	// own are the policies that were written, as they were read again.
 	own []*evidence.Object[networkingv1.NetworkPolicy]
 	// ownCustom are those of other kinds.
@@ -41,7 +42,7 @@ type pair struct{ src, dst int }
 // no policy can be that narrow.
 type expectation struct{ want, may ports.Set }
 
-func newProof(c *catalog, list []*need, text string) (*proof, error) {
+func newProof(c *catalog, list []*need.Need, text string) (*proof, error) {
 	p := &proof{c: c, needs: list}
 	for _, part := range documents(text) {
 		if err := p.read(part); err != nil {
@@ -102,7 +103,7 @@ func (p *proof) read(part string) error {
 // world is the snapshot with the written policies, and with those that are there or
 // without.
 func (p *proof) world(existing bool) *evidence.Snapshot {
-	w := *p.c.snap
+	w := *p.c.Snap
 	w.Workloads = slices.Clone(w.Workloads)
 	w.Namespaces = slices.Clone(w.Namespaces)
 	w.Objects = slices.Clone(w.Objects)
@@ -152,18 +153,18 @@ func (p *proof) strangers(w *evidence.Snapshot) {
 	}
 	w.Add(&evidence.Ref{APIVersion: "v1", Kind: "Namespace", Name: elsewhereNamespace}, &corev1.Namespace{})
 	add(elsewhereNamespace, "(another pod)", other)
-	dns := dnsPods()
+	dns := need.DNSPods()
 	if !slices.ContainsFunc(w.Workloads, func(w *evidence.Workload) bool {
-		return w.Namespace == dns.namespace && subset(dns.labels, w.PodLabels)
+		return w.Namespace == dns.Namespace && subset(dns.Labels, w.PodLabels)
 	}) {
-		add(dns.namespace, "(name servers)", dns.labels)
+		add(dns.Namespace, "(name servers)", dns.Labels)
 	}
 }
 
 // expect is what the needs make of a graph's endpoints.
 func (p *proof) expect(g *reach.Graph) map[pair]expectation {
 	all := map[pair]expectation{}
-	note := func(from, to end, set ports.Set) {
+	note := func(from, to need.End, set ports.Set) {
 		for _, src := range g.Endpoints() {
 			a := p.c.match(from, src)
 			if a == no {
@@ -185,25 +186,25 @@ func (p *proof) expect(g *reach.Graph) map[pair]expectation {
 		}
 	}
 	for _, n := range p.needs {
-		note(n.from, n.to, n.ports)
+		note(n.From, n.To, n.Ports)
 	}
-	for _, r := range p.c.resolvers() {
+	for _, r := range p.c.Resolvers() {
 		for _, src := range g.Endpoints() {
 			if src.Kind != netpol.OfPod || !p.c.governed[src.Namespace] {
 				continue
 			}
 			for _, dst := range g.Endpoints() {
-				b := p.c.match(r.to, dst)
+				b := p.c.match(r.To, dst)
 				// A name server that stands for one that was not read has no policy that lets
 				// anybody in.
-				if b == no || b == yes && p.c.governed[dst.Namespace] && len(dst.Workloads) > 0 && p.c.of[dst.Workloads[0]] == nil {
+				if b == no || b == yes && p.c.governed[dst.Namespace] && len(dst.Workloads) > 0 && p.c.Of[dst.Workloads[0]] == nil {
 					continue
 				}
 				e := all[pair{src.ID, dst.ID}]
 				if b == yes {
-					e.want = e.want.Union(r.ports)
+					e.want = e.want.Union(r.Ports)
 				} else {
-					e.may = e.may.Union(r.ports)
+					e.may = e.may.Union(r.Ports)
 				}
 				all[pair{src.ID, dst.ID}] = e
 			}
@@ -214,19 +215,19 @@ func (p *proof) expect(g *reach.Graph) map[pair]expectation {
 
 // match reports whether an endpoint is surely meant by an end, or perhaps: where
 // addresses stand for what cannot be named, an endpoint that may have one of them.
-func (c *catalog) match(e end, at *reach.Endpoint) answer {
-	switch e.kind {
-	case ofSet:
-		if slices.ContainsFunc(at.Workloads, func(w *evidence.Workload) bool { return c.of[w] == e.set }) {
+func (c *catalog) match(e need.End, at *reach.Endpoint) answer {
+	switch e.Kind {
+	case need.OfSet:
+		if slices.ContainsFunc(at.Workloads, func(w *evidence.Workload) bool { return c.Of[w] == e.Set }) {
 			return yes
 		}
 		return no
-	case ofLabels:
-		if at.Kind == netpol.OfPod && at.Namespace == e.namespace && labels.SelectorFromSet(e.labels).Matches(labels.Set(at.Workloads[0].PodLabels)) {
+	case need.OfLabels:
+		if at.Kind == netpol.OfPod && at.Namespace == e.Namespace && labels.SelectorFromSet(e.Labels).Matches(labels.Set(at.Workloads[0].PodLabels)) {
 			return yes
 		}
 		return no
-	case ofAnyPod:
+	case need.OfAnyPod:
 		switch {
 		case at.Kind != netpol.OfPod:
 			return no
@@ -237,29 +238,29 @@ func (c *catalog) match(e end, at *reach.Endpoint) answer {
 	}
 	set := c.addresses(e)
 	switch {
-	case e.kind == ofAPIServer && at.Kind == netpol.OfAPIServer, e.kind == ofNodes && at.Kind == netpol.OfHost && len(at.Workloads) == 0:
+	case e.Kind == need.OfAPIServer && at.Kind == netpol.OfAPIServer, e.Kind == need.OfNodes && at.Kind == netpol.OfHost && len(at.Workloads) == 0:
 		return yes
-	case at.Name == "cloud metadata" && e.kind != ofOutside:
+	case at.Name == "cloud metadata" && e.Kind != need.OfOutside:
 		return no
-	case c.options.Flavour == Cilium && e.kind == ofWorld:
+	case c.options.Flavour == Cilium && e.Kind == need.OfWorld:
 		if at.Kind == netpol.OfWorld || at.Kind == netpol.OfAPIServer {
 			return perhaps // which addresses a name has is not known
 		}
 		return no
-	case at.Kind == netpol.OfWorld && set.Covers(at.Addresses) && e.kind != ofAPIServer && e.kind != ofNodes:
+	case at.Kind == netpol.OfWorld && set.Covers(at.Addresses) && e.Kind != need.OfAPIServer && e.Kind != need.OfNodes:
 		return yes
 	case c.options.Flavour == Cilium && at.Kind == netpol.OfPod:
 		return no // addresses never mean pods there
-	case e.kind == ofOutside && at.Kind != netpol.OfPod, e.kind == ofNodes && at.Kind == netpol.OfHost, set.Overlaps(at.Addresses):
+	case e.Kind == need.OfOutside && at.Kind != netpol.OfPod, e.Kind == need.OfNodes && at.Kind == netpol.OfHost, set.Overlaps(at.Addresses):
 		return perhaps
 	}
 	return no
 }
 
 // addresses are those of an end's blocks.
-func (c *catalog) addresses(e end) (set cidr.Set) {
-	for _, b := range c.blocks(e) {
-		set = set.Union(b.set())
+func (c *catalog) addresses(e need.End) (set cidr.Set) {
+	for _, b := range c.Blocks(e) {
+		set = set.Union(b.Set())
 	}
 	return set
 }
@@ -317,7 +318,7 @@ func (p *proof) extra(c reach.Connection) ports.Set {
 	switch {
 	case partial(c.Src) || partial(c.Dst):
 		if !c.Unknown.Empty() {
-			p.c.notes.addf("%s: what its controller adds to the labels is not known, and so not certain what is open", describe(partialOf(c.Src, c.Dst)))
+			p.c.Notes.Addf("%s: what its controller adds to the labels is not known, and so not certain what is open", describe(partialOf(c.Src, c.Dst)))
 		}
 	case c.Dst.Kind != netpol.OfHost:
 		open = open.Union(c.Unknown)
@@ -362,7 +363,7 @@ func (p *proof) withExisting() ([]string, error) {
 	}
 	cilium := p.c.options.Flavour == Kubernetes && p.full.Enforcement() == netpol.Cilium
 	if cilium {
-		p.c.notes.addf("Policies of Cilium are there: it matches nodes, and an API server on them, by no address; write its own kind (--cilium)")
+		p.c.Notes.Addf("Policies of Cilium are there: it matches nodes, and an API server on them, by no address; write its own kind (--cilium)")
 	}
 	ends := p.full.Endpoints()
 	wanted := p.expect(p.full)

@@ -3,19 +3,19 @@ package networkpolicy
 import (
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/reach/need"
 	"github.com/gabion-k8s/gabion/internal/reach/ports"
 )
 
 // selected are the sets of a namespace that a selector means; none for one that
 // means everybody.
-func (c *catalog) selected(namespace string, s *metav1.LabelSelector) (list []*set) {
+func (c *catalog) selected(namespace string, s *metav1.LabelSelector) (list []*need.Set) {
 	if s == nil || len(s.MatchLabels) == 0 && len(s.MatchExpressions) == 0 {
 		return nil
 	}
@@ -23,8 +23,8 @@ func (c *catalog) selected(namespace string, s *metav1.LabelSelector) (list []*s
 	if err != nil {
 		return nil
 	}
-	for _, one := range c.sets {
-		if one.namespace == namespace && slices.ContainsFunc(one.workloads, func(w *evidence.Workload) bool { return compiled.Matches(labels.Set(w.PodLabels)) }) {
+	for _, one := range c.Sets {
+		if one.Namespace == namespace && slices.ContainsFunc(one.Workloads, func(w *evidence.Workload) bool { return compiled.Matches(labels.Set(w.PodLabels)) }) {
 			list = append(list, one)
 		}
 	}
@@ -32,7 +32,7 @@ func (c *catalog) selected(namespace string, s *metav1.LabelSelector) (list []*s
 }
 
 // named are the sets that a peer names by the labels of their pods.
-func (c *catalog) named(namespace string, peer *networkingv1.NetworkPolicyPeer) (list []*set) {
+func (c *catalog) named(namespace string, peer *networkingv1.NetworkPolicyPeer) (list []*need.Set) {
 	if peer.PodSelector == nil {
 		return nil
 	}
@@ -44,82 +44,77 @@ func (c *catalog) named(namespace string, peer *networkingv1.NetworkPolicyPeer) 
 		return nil
 	}
 	seen := map[string]bool{}
-	for _, s := range c.sets {
-		if seen[s.namespace] {
+	for _, s := range c.Sets {
+		if seen[s.Namespace] {
 			continue
 		}
-		seen[s.namespace] = true
-		if compiled.Matches(c.namespaceLabels(s.namespace)) {
-			list = append(list, c.selected(s.namespace, peer.PodSelector)...)
+		seen[s.Namespace] = true
+		if compiled.Matches(c.NamespaceLabels(s.Namespace)) {
+			list = append(list, c.selected(s.Namespace, peer.PodSelector)...)
 		}
 	}
 	return list
 }
 
-func (c *catalog) namespaceLabels(namespace string) labels.Set {
-	own := labels.Set{corev1.LabelMetadataName: namespace}
-	for _, ns := range c.snap.Namespaces {
-		if ns.Name == namespace {
-			for key, value := range ns.Labels {
-				own[key] = value
-			}
-		}
-	}
-	return own
-}
-
 // statedPorts are the ports of a rule that has some, by number or by a name that the
 // pods have; none for a rule for all ports.
-func statedPorts(s *set, list []networkingv1.NetworkPolicyPort) (set ports.Set) {
+func statedPorts(s *need.Set, list []networkingv1.NetworkPolicyPort) (set ports.Set) {
 	for _, p := range list {
 		protocol := ports.TCP
 		if p.Protocol != nil {
-			protocol = protocolOf(*p.Protocol)
+			protocol = need.ProtocolOf(*p.Protocol)
 		}
 		switch {
 		case p.Port == nil:
 		case p.Port.Type == intstr.Int && p.EndPort != nil:
-			set = set.Union(ports.Of(protocol, number(p.Port.IntVal), number(*p.EndPort)))
+			set = set.Union(ports.Of(protocol, need.Number(p.Port.IntVal), need.Number(*p.EndPort)))
 		case p.Port.Type == intstr.Int:
-			set = set.Union(single(protocol, p.Port.IntVal))
+			set = set.Union(need.Single(protocol, p.Port.IntVal))
 		default:
-			for _, w := range s.workloads {
-				set = set.Union(portsNamed(w, p.Port.StrVal).Intersect(ports.Every(protocol)))
+			for _, w := range s.Workloads {
+				set = set.Union(need.PortsNamed(w, p.Port.StrVal).Intersect(ports.Every(protocol)))
 			}
 		}
 	}
 	return set
 }
 
-// number is a port, 0 for what is none.
-func number(n int32) uint16 {
-	if n < 1 || n > 65535 {
-		return 0
-	}
-	return uint16(n)
-}
-
-// single is one port; none for what is no port.
-func single(p ports.Protocol, n int32) ports.Set { return ports.Of(p, number(n), number(n)) }
-
-// portsNamed are the ports that the containers of a workload call so.
-func portsNamed(w *evidence.Workload, name string) (set ports.Set) {
-	for c := range w.Containers() {
-		for _, p := range c.Ports {
-			if p.Name == name {
-				set = set.Union(single(protocolOf(p.Protocol), p.ContainerPort))
+// stated are the connections between pods that existing NetworkPolicies allow by
+// naming both ends and the port: somebody has said that they are needed. Policies
+// that this program wrote say nothing of their own.
+func (c *catalog) stated() {
+	for _, p := range c.Snap.NetworkPolicies {
+		if !c.governed[p.Namespace] || p.Labels[managedBy] == manager {
+			continue
+		}
+		spec := &p.Value.Spec
+		subjects := c.selected(p.Namespace, &spec.PodSelector)
+		for i := range spec.Ingress {
+			r := &spec.Ingress[i]
+			at := evidence.NewPath("spec", "ingress").Index(i, "")
+			for _, peer := range r.From {
+				for _, other := range c.named(p.Namespace, &peer) {
+					for _, s := range subjects {
+						c.Needs.Add(need.End{Kind: need.OfSet, Set: other}, need.End{Kind: need.OfSet, Set: s}, statedPorts(s, r.Ports), need.Reason{At: need.Field(p.Ref, at), Says: "an existing policy names both ends"})
+					}
+				}
+			}
+		}
+		for i := range spec.Egress {
+			r := &spec.Egress[i]
+			at := evidence.NewPath("spec", "egress").Index(i, "")
+			for _, peer := range r.To {
+				for _, other := range c.named(p.Namespace, &peer) {
+					for _, s := range subjects {
+						c.Needs.Add(need.End{Kind: need.OfSet, Set: s}, need.End{Kind: need.OfSet, Set: other}, statedPorts(other, r.Ports), need.Reason{At: need.Field(p.Ref, at), Says: "an existing policy names both ends"})
+					}
+				}
 			}
 		}
 	}
-	return set
 }
 
-// containerPorts are all ports that the containers of a workload list.
-func containerPorts(w *evidence.Workload) (set ports.Set) {
-	for c := range w.Containers() {
-		for _, p := range c.Ports {
-			set = set.Union(single(protocolOf(p.Protocol), p.ContainerPort))
-		}
-	}
-	return set
-}
+const (
+	managedBy = "app.kubernetes.io/managed-by"
+	manager   = "gabion"
+)

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/gabion-k8s/gabion/internal/reach/need"
 	"github.com/gabion-k8s/gabion/internal/reach/ports"
 )
 
@@ -19,7 +20,7 @@ import (
 type policy struct {
 	namespace, name string
 	// set is whom it is about; nil for every pod of the namespace.
-	set *set
+	set *need.Set
 	// about says above the policy what it is for.
 	about           []string
 	ingress, egress []rule
@@ -30,9 +31,9 @@ type policy struct {
 
 // A rule opens one direction to one peer.
 type rule struct {
-	peer    end
+	peer    need.End
 	ports   ports.Set
-	reasons []reason
+	reasons []need.Reason
 	more    int
 }
 
@@ -48,7 +49,7 @@ type language interface {
 }
 
 // write makes the policies of the governed namespaces.
-func (c *catalog) write(list []*need) []*document {
+func (c *catalog) write(list []*need.Need) []*document {
 	var in language = kubernetesLanguage{}
 	switch c.options.Flavour {
 	case Cilium:
@@ -59,8 +60,8 @@ func (c *catalog) write(list []*need) []*document {
 	var policies []*policy
 	for _, namespace := range slices.Sorted(maps.Keys(c.governed)) {
 		policies = append(policies, c.deny(namespace), c.naming(namespace))
-		for _, s := range c.sets {
-			if s.namespace != namespace {
+		for _, s := range c.Sets {
+			if s.Namespace != namespace {
 				continue
 			}
 			if p := c.allow(s, list); p != nil {
@@ -78,34 +79,34 @@ func (c *catalog) write(list []*need) []*document {
 
 func (c *catalog) deny(namespace string) *policy {
 	return &policy{namespace: namespace, name: c.free(namespace, "default-deny"), denies: true, about: []string{
-		"Every pod of " + printable(namespace) + ", those to come as well: nothing in, nothing out, but for what other policies open (NET-02, NET-03)."}}
+		"Every pod of " + need.Printable(namespace) + ", those to come as well: nothing in, nothing out, but for what other policies open (NET-02, NET-03)."}}
 }
 
 // naming opens name resolution for every pod.
 func (c *catalog) naming(namespace string) *policy {
 	p := &policy{namespace: namespace, name: c.free(namespace, "name-resolution"), about: []string{
-		"Every pod of " + printable(namespace) + " may ask the cluster's name servers."}}
-	for _, r := range c.resolvers() {
-		p.egress = append(p.egress, rule{peer: r.to, ports: r.ports})
+		"Every pod of " + need.Printable(namespace) + " may ask the cluster's name servers."}}
+	for _, r := range c.Resolvers() {
+		p.egress = append(p.egress, rule{peer: r.To, ports: r.Ports})
 	}
 	return p
 }
 
 // allow is the policy of a set, nil where it needs nothing.
-func (c *catalog) allow(s *set, list []*need) *policy {
-	p := &policy{namespace: s.namespace, name: c.free(s.namespace, "allow-"+s.name), set: s, about: []string{printable(s.String())}}
+func (c *catalog) allow(s *need.Set, list []*need.Need) *policy {
+	p := &policy{namespace: s.Namespace, name: c.free(s.Namespace, "allow-"+s.Name), set: s, about: []string{need.Printable(s.String())}}
 	for _, n := range list {
-		if n.to.kind == ofSet && n.to.set == s {
-			p.ingress = append(p.ingress, rule{n.from, n.ports, n.reasons, n.more})
+		if n.To.Kind == need.OfSet && n.To.Set == s {
+			p.ingress = append(p.ingress, rule{n.From, n.Ports, n.Reasons, n.More})
 		}
-		if n.from.kind == ofSet && n.from.set == s {
-			p.egress = append(p.egress, rule{n.to, n.ports, n.reasons, n.more})
+		if n.From.Kind == need.OfSet && n.From.Set == s {
+			p.egress = append(p.egress, rule{n.To, n.Ports, n.Reasons, n.More})
 		}
 	}
 	if len(p.ingress)+len(p.egress) == 0 {
 		return nil
 	}
-	for _, w := range s.workloads {
+	for _, w := range s.Workloads {
 		for container := range w.Containers() {
 			if container.LivenessProbe != nil || container.ReadinessProbe != nil || container.StartupProbe != nil {
 				p.about = append(p.about, "Its probes need no rule: the kubelet of a pod's own node always reaches it.")
@@ -123,12 +124,12 @@ func (c *catalog) free(namespace, wanted string) string {
 		sum.Write([]byte(wanted))
 		wanted = fmt.Sprintf("%s-%x", strings.TrimRight(wanted[:180], "-."), sum.Sum64())
 	}
-	for _, o := range c.snap.NetworkPolicies {
+	for _, o := range c.Snap.NetworkPolicies {
 		if o.Namespace == namespace && o.Name == wanted && o.Labels[managedBy] != manager {
 			return "gabion-" + wanted
 		}
 	}
-	for _, o := range c.snap.Custom {
+	for _, o := range c.Snap.Custom {
 		if (o.Kind == "CiliumNetworkPolicy" || o.Kind == "NetworkPolicy") && o.Namespace == namespace && o.Name == wanted && o.Labels[managedBy] != manager {
 			return "gabion-" + wanted
 		}
@@ -222,19 +223,19 @@ func (c *catalog) comments(r rule, ingress bool) []string {
 	if ingress {
 		towards = "from "
 	}
-	list := []string{printable(towards + r.peer.String())}
+	list := []string{need.Printable(towards + r.peer.String())}
 	const most = 5
 	for i, why := range r.reasons {
 		if i == most {
 			list = append(list, fmt.Sprintf("  and for %d more reasons", len(r.reasons)-most+r.more))
 			break
 		}
-		list = append(list, "  "+printable(why.ports.String()+": "+why.String()))
+		list = append(list, "  "+need.Printable(why.Ports.String()+": "+why.String()))
 	}
 	if wide := c.wide(r.peer); wide != "" {
-		list = append(list, "  "+printable(wide))
-		if r.peer.kind != ofWorld {
-			c.notes.addf("%s", wide)
+		list = append(list, "  "+need.Printable(wide))
+		if r.peer.Kind != need.OfWorld {
+			c.Notes.Addf("%s", wide)
 		}
 	}
 	return list
@@ -242,20 +243,20 @@ func (c *catalog) comments(r rule, ingress bool) []string {
 
 // wide is why the addresses of a rule are more than those of its peer, "" when they
 // are not.
-func (c *catalog) wide(e end) string {
+func (c *catalog) wide(e need.End) string {
 	if c.options.Flavour == Cilium {
 		return ""
 	}
-	switch unknown := c.pods.Empty(); {
-	case e.kind == ofWorld:
-		return "A policy of this kind knows no names: every public address is open on these ports. If " + e.name + " has a private one, add its range."
-	case e.kind == ofAPIServer && c.apiServer.Empty():
+	switch unknown := c.Pods.Empty(); {
+	case e.Kind == need.OfWorld:
+		return "A policy of this kind knows no names: every public address is open on these ports. If " + e.Name + " has a private one, add its range."
+	case e.Kind == need.OfAPIServer && c.APIServer.Empty():
 		return "The addresses of the API server are not known: its ports are open at every address but those of metadata. Narrow it by --api-server."
-	case e.kind == ofNodes && c.nodes.Empty():
+	case e.Kind == need.OfNodes && c.Nodes.Empty():
 		return "The addresses of nodes are not known: the ports are open at every private address. Narrow it by --node-cidr."
-	case e.kind == ofOutside && e.block.Empty() && unknown:
+	case e.Kind == need.OfOutside && e.Block.Empty() && unknown:
 		return "The addresses of pods are not known: what is open to the outside is open to pods, too. Narrow it by --pod-cidr."
-	case e.kind == ofOutside && !e.block.Empty() && !e.local && c.nodes.Empty():
+	case e.Kind == need.OfOutside && !e.Block.Empty() && !e.Local && c.Nodes.Empty():
 		return "Nodes send on for clients, and their addresses are not known: it is open to every private address. Narrow it by --node-cidr."
 	}
 	return ""
@@ -310,7 +311,7 @@ func (kubernetesLanguage) kind() (string, string) { return "networking.k8s.io/v1
 func (kubernetesLanguage) spec(p *policy) map[string]any {
 	selector := &metav1.LabelSelector{}
 	if p.set != nil {
-		selector = p.set.selector
+		selector = p.set.Selector
 	}
 	return map[string]any{"podSelector": selector, "policyTypes": p.types()}
 }
@@ -334,15 +335,15 @@ func (kubernetesLanguage) rule(c *catalog, p *policy, r rule, ingress bool) []ma
 		peers = "from"
 	}
 	var list []any
-	switch r.peer.kind {
-	case ofSet:
-		list = append(list, p.namespaced(r.peer.set.namespace, r.peer.set.selector))
-	case ofLabels:
-		list = append(list, p.namespaced(r.peer.namespace, &metav1.LabelSelector{MatchLabels: r.peer.labels}))
-	case ofAnyPod:
+	switch r.peer.Kind {
+	case need.OfSet:
+		list = append(list, p.namespaced(r.peer.Set.Namespace, r.peer.Set.Selector))
+	case need.OfLabels:
+		list = append(list, p.namespaced(r.peer.Namespace, &metav1.LabelSelector{MatchLabels: r.peer.Labels}))
+	case need.OfAnyPod:
 		list = append(list, map[string]any{"namespaceSelector": map[string]any{}})
 	default:
-		for _, b := range c.blocks(r.peer) {
+		for _, b := range c.Blocks(r.peer) {
 			list = append(list, map[string]any{"ipBlock": b})
 		}
 	}

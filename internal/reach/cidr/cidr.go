@@ -4,6 +4,7 @@ package cidr
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/reach/interval"
@@ -97,6 +98,15 @@ func All() Set { return IPv4().Union(IPv6()) }
 // Union is what is in either set.
 func (s Set) Union(o Set) Set { return Set{s.addresses.Union(o.addresses)} }
 
+// Unite is what is in any of several sets. It takes less time than as many unions.
+func Unite(sets ...Set) Set {
+	var spans []Span
+	for _, s := range sets {
+		spans = append(spans, s.addresses.Spans()...)
+	}
+	return Set{interval.Of(spans...)}
+}
+
 // Intersect is what is in both sets.
 func (s Set) Intersect(o Set) Set { return Set{s.addresses.Intersect(o.addresses)} }
 
@@ -114,6 +124,16 @@ func (s Set) Covers(o Set) bool { return s.addresses.Covers(o.addresses) }
 
 // Overlaps reports whether the sets have an address in common.
 func (s Set) Overlaps(o Set) bool { return s.addresses.Overlaps(o.addresses) }
+
+// OverlapsPrefix reports whether an address of a prefix is in the set.
+func (s Set) OverlapsPrefix(p netip.Prefix) bool {
+	if p = plain(p); !p.IsValid() {
+		return false
+	}
+	spans := s.addresses.Spans()
+	i, _ := slices.BinarySearchFunc(spans, p.Addr(), func(span Span, a netip.Addr) int { return span.Hi.Compare(a) })
+	return i < len(spans) && spans[i].Lo.Compare(last(p)) <= 0
+}
 
 // Contains reports whether an address is in the set.
 func (s Set) Contains(a netip.Addr) bool { return s.addresses.Contains(a.Unmap().WithZone("")) }

@@ -64,6 +64,7 @@ func TestArithmetic(t *testing.T) {
 		for _, at := range universe() {
 			for what, is := range map[string][2]bool{
 				"union":        {a.Union(b).Contains(at), inA[at] || inB[at]},
+				"of several":   {cidr.Unite(b, a, b).Contains(at), inA[at] || inB[at]},
 				"intersection": {a.Intersect(b).Contains(at), inA[at] && inB[at]},
 				"difference":   {a.Minus(b).Contains(at), inA[at] && !inB[at]},
 				"complement":   {cidr.All().Minus(a).Contains(at), !inA[at]},
@@ -76,6 +77,9 @@ func TestArithmetic(t *testing.T) {
 		}
 		if a.Overlaps(b) == a.Intersect(b).Empty() || a.Covers(b) != b.Minus(a).Empty() || (a.Key() == b.Key()) != a.Equal(b) {
 			t.Fatalf("%v and %v: overlap %v, covers %v, equal %v", a, b, a.Overlaps(b), a.Covers(b), a.Equal(b))
+		}
+		if p := c.prefix(); a.OverlapsPrefix(p) != a.Overlaps(cidr.Of(p)) {
+			t.Fatalf("%v and %v: overlap %v", a, p, a.OverlapsPrefix(p))
 		}
 		count := 0
 		for _, is := range inA {

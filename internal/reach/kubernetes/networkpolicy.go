@@ -20,9 +20,9 @@ import (
 // calicoOrder is the order that Calico gives every NetworkPolicy in its tier "default".
 const calicoOrder = 1000
 
-// networkPolicyTier is where NetworkPolicies are weighed. In all of them a rule can
+// NetworkPolicyTier is where NetworkPolicies are weighed, and in which order there. In all of them a rule can
 // only allow, so that their order among themselves does not matter.
-func networkPolicyTier(e netpol.Enforcement) (t netpol.Tier, order float64) {
+func NetworkPolicyTier(e netpol.Enforcement) (t netpol.Tier, order float64) {
 	t = netpol.Tier{Name: "NetworkPolicy", Order: netpol.DefaultOrder, Default: netpol.Deny}
 	switch e {
 	case netpol.Cilium:
@@ -58,14 +58,27 @@ func networkPolicy(o *evidence.Object[networkingv1.NetworkPolicy], e netpol.Enfo
 	p := &netpol.Policy{Ref: o.Ref, Subject: append(netpol.Every{
 		netpol.Is{Kind: netpol.OfPod}, netpol.Named{Of: netpol.Namespace, Name: o.Namespace},
 	}, pods...)}
-	p.Tier, p.Order = networkPolicyTier(e)
+	p.Tier, p.Order = NetworkPolicyTier(e)
 	if slices.Contains(types, networkingv1.PolicyTypeIngress) {
 		p.Ingress = &netpol.Rules{Isolates: true, List: ingress}
 	}
 	if slices.Contains(types, networkingv1.PolicyTypeEgress) {
 		p.Egress = &netpol.Rules{Isolates: true, List: egress}
 	}
+	if o.Surplus != "" {
+		obscure(p, fmt.Sprintf("%s has no field %s: the API server drops it or refuses the object", o.Kind, o.Surplus))
+	}
 	return p, nil
+}
+
+// obscure has a policy do in its directions what nobody knows. That it does nothing in the
+// others is certain.
+func obscure(p *netpol.Policy, why string) {
+	for _, rules := range []*netpol.Rules{p.Ingress, p.Egress} {
+		if rules != nil {
+			rules.Unknown = why
+		}
+	}
 }
 
 // policyTypes gives the directions that a policy isolates: when the list is

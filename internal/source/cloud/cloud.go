@@ -18,10 +18,9 @@ type provider struct {
 	name string
 	// version is what its API servers put behind their release.
 	version *regexp.Regexp
-	// labels begin labels of its nodes, providerID those nodes' provider ids.
-	labels     []string
-	providerID string
-	command    string
+	// labels begin labels of its nodes.
+	labels  []string
+	command string
 }
 
 // providers are told by what the API server says of its version, which nobody who

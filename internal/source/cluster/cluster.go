@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -60,6 +61,7 @@ type Builder struct {
 	KeepJSON bool
 
 	owners owners
+	uses   uses
 	hosts  map[string]*evidence.Host // by the Node's name
 }
 
@@ -91,9 +93,14 @@ func (b *Builder) Add(o Object) error {
 	if o.APIVersion == KubeletConfigVersion && o.Kind == KubeletConfigKind {
 		return b.addConfig(o)
 	}
+	if o.Kind == MetricsKind && strings.HasPrefix(o.APIVersion, MetricsGroup+"/") {
+		return b.measured(o)
+	}
 	pod, isPod := o.Typed.(*corev1.Pod)
+	var use map[string]evidence.Use
 	if isPod {
 		b.mirrored(pod)
+		use = b.spent(pod)
 	}
 	if isPod && b.owners.made(pod) {
 		b.source.Documents++
@@ -113,7 +120,7 @@ func (b *Builder) Add(o Object) error {
 			return fmt.Errorf("%s: %w", o.Kind, err)
 		}
 	}
-	if b.KeepJSON {
+	if b.KeepJSON || kind.Whole(ref.Group(), ref.Kind) {
 		// An aggregated API may serve what is hardly an object: the others stay.
 		if err := keep(ref, o); err != nil {
 			b.Gap(evidence.Gap{Fact: evidence.Others, Scope: ref.Namespace, Reason: fmt.Sprintf("%s: %v", ref, err)})
@@ -124,6 +131,7 @@ func (b *Builder) Add(o Object) error {
 	list, carries := object.([]*evidence.Workload)
 	switch {
 	case isPod:
+		list[0].Usage = use
 		b.addPod(ref, pod, list[0])
 	case carries:
 		b.owners.add(ref, meta, o.Typed, list)

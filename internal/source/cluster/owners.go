@@ -138,6 +138,7 @@ func (b *Builder) Finish() {
 			m.take(s)
 		}
 	}
+	b.spend()
 	for _, m := range o.tops() {
 		if !m.superseded() {
 			b.snap.Add(m.ref, m.workloads())

@@ -38,6 +38,9 @@ func (r *reader) chart(u *unit, s setting) bool {
 		u.add(path, []manifest.Result{unloaded(path, inner(err))})
 		return false
 	}
+	if r.Edited != nil {
+		chart, s.Helm.Edited = chart.With(r.Edited), r.Edited
+	}
 	rendered, err := helm.Render(r.ctx, chart, s.Helm)
 	switch {
 	case errors.Is(err, helm.ErrLibrary):
@@ -97,7 +100,32 @@ func (r *reader) template(f helm.File, s setting) []manifest.Result {
 	decoder := r.decoder(s)
 	decoder.Place = func(outline *evidence.Outline) { place(outline, f) }
 	decoder.Origin = func(line int) (string, int) { return origin(f, line) }
-	return s.finish(decoder.Read(f.Path, f.Data))
+	results := decoder.Read(f.Path, f.Data)
+	for i, res := range results {
+		if r.Replace == nil || res.Ref == nil {
+			continue
+		}
+		if text := r.Replace(res.Ref); text != nil {
+			results[i] = r.readAgain(res, text, s)
+		}
+	}
+	return s.finish(results)
+}
+
+// readAgain reads an object again that was changed after it was rendered. All of it
+// stands where the object stood.
+func (r *reader) readAgain(was manifest.Result, text []byte, s setting) manifest.Result {
+	at := was.Ref.Outline.At(0)
+	decoder := r.decoder(s)
+	decoder.Place = func(outline *evidence.Outline) {
+		for n := range outline.Len() {
+			outline.Move(n, at)
+		}
+	}
+	if results := decoder.Read(at.File, text); len(results) == 1 && results[0].Ref != nil {
+		return results[0]
+	}
+	return was
 }
 
 func load(path string) (*helm.Chart, error) {

@@ -31,6 +31,12 @@ type Options struct {
 	Manifest manifest.Options
 	// Helm are the values and settings that charts are rendered with.
 	Helm helm.Options
+	// Edited are bytes that charts and overlays are rendered with in place of those of
+	// their files, by the paths that a person would write; files may be new.
+	Edited map[string][]byte
+	// Replace, when set, returns the text of an object of a chart as something changes
+	// it after it was rendered, nil when nothing does.
+	Replace func(ref *evidence.Ref) []byte
 	// Progress, when set, is told what is being read, by several goroutines.
 	Progress func(what string)
 }

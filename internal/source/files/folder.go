@@ -200,7 +200,7 @@ func (r *reader) overlay(u *unit, root string, s setting) bool {
 		return false
 	}
 	r.say(dir.name)
-	built, err := kustomize.Build(r.ctx, dir.name, root)
+	built, err := kustomize.BuildEdited(r.ctx, dir.name, root, r.Edited)
 	if err != nil {
 		u.texts = append(u.texts, unbuilt(dir, err))
 		return false

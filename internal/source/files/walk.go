@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/source/helm"
 	"github.com/gabion-k8s/gabion/internal/source/manifest"
 	"github.com/gabion-k8s/gabion/internal/source/yamldoc"
 )
@@ -166,7 +167,7 @@ func partOfChart(dir string) func(os.DirEntry) bool {
 	read := readByTemplates(dir)
 	return func(e os.DirEntry) bool {
 		switch name := e.Name(); name {
-		case "templates", "charts", "crds", "files", "ci", "Chart.yaml", "Chart.lock", "requirements.yaml":
+		case "templates", "charts", "crds", "files", "ci", "Chart.yaml", "Chart.lock", "requirements.yaml", helm.PostRender:
 			return true
 		default:
 			return strings.Contains(name, "values") || !e.IsDir() && isArchive(name) || read(name)

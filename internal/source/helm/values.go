@@ -37,17 +37,21 @@ type Options struct {
 	// --set, --set-string and --set-file mean, and are applied in this order.
 	// Files are local; a path is relative to the working directory.
 	ValuesFiles, Set, SetString, SetFile []string
-	ReleaseName                          string   // "release-name" if empty
-	Namespace                            string   // "default" if empty
-	KubeVersion                          string   // DefaultKubeVersion if empty
-	APIVersions                          []string // added to those that Helm knows
+	// Edited are bytes to read in place of those of files that the options name.
+	Edited map[string][]byte `json:"-"`
+	// Overrides come after all other values.
+	Overrides   map[string]any
+	ReleaseName string   // "release-name" if empty
+	Namespace   string   // "default" if empty
+	KubeVersion string   // DefaultKubeVersion if empty
+	APIVersions []string // added to those that Helm knows
 }
 
 // merge returns the values that the options ask for.
 func (o Options) merge() (map[string]any, error) {
 	vals := copyMap(o.Values)
 	for _, name := range o.ValuesFiles {
-		data, err := readBounded(name)
+		data, err := o.read(name)
 		if err != nil {
 			return nil, fmt.Errorf("read values file: %w", err)
 		}
@@ -68,7 +72,7 @@ func (o Options) merge() (map[string]any, error) {
 		}
 	}
 	read := func(name []rune) (any, error) {
-		data, err := readBounded(string(name))
+		data, err := o.read(string(name))
 		return string(data), err
 	}
 	for _, s := range o.SetFile {
@@ -76,7 +80,15 @@ func (o Options) merge() (map[string]any, error) {
 			return nil, fmt.Errorf("value %q (--set-file): %w", s, err)
 		}
 	}
-	return vals, nil
+	return loader.MergeMaps(vals, copyMap(o.Overrides)), nil
+}
+
+// read reads a file that the options name, as it is or as it was edited.
+func (o Options) read(name string) ([]byte, error) {
+	if data, edited := o.Edited[name]; edited {
+		return data, nil
+	}
+	return readBounded(name)
 }
 
 // keyOnly leaves out the value of key=value: it may be a secret.

@@ -74,6 +74,10 @@ func ReadGroup(group string) (f evidence.Fact, read bool) {
 	return f, read
 }
 
+// Whole reports whether the JSON of a custom object is kept whatever was asked for: who
+// collects metrics of whom stands in it, also in that of objects that carry pods.
+func Whole(group, name string) bool { return group == "monitoring.coreos.com" && monitoring[name] }
+
 // ReadGroups are all groups that ReadGroup knows, sorted.
 func ReadGroups() []string { return slices.Sorted(maps.Keys(customGroups)) }
 
@@ -205,6 +209,9 @@ var customGroups = map[string]evidence.Fact{
 	"kustomize.toolkit.fluxcd.io":         "",
 	"helm.toolkit.fluxcd.io":              "",
 }
+
+// monitoring are the kinds of the Prometheus operator that say who connects to whom.
+var monitoring = map[string]bool{"Prometheus": true, "PrometheusAgent": true, "Alertmanager": true, "ServiceMonitor": true, "PodMonitor": true}
 
 // clusterCustom are custom kinds that live in no namespace; a custom object that
 // names no namespace is otherwise taken to be namespaced.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +18,8 @@ import (
 	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/gabion-k8s/gabion/internal/evidence"
 )
 
 // Built is what a kustomization renders to.
@@ -52,7 +55,13 @@ var turn = make(chan struct{}, 1)
 //
 // A build that does not end in time is left behind, stopping at the next file
 // that it reads.
-func Build(ctx context.Context, dir, root string) (built *Built, err error) {
+func Build(ctx context.Context, dir, root string) (*Built, error) {
+	return BuildEdited(ctx, dir, root, nil)
+}
+
+// BuildEdited renders what Build would if the files with these paths had these bytes,
+// whether they exist or not.
+func BuildEdited(ctx context.Context, dir, root string, edited map[string][]byte) (built *Built, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			built, err = nil, &Error{File: dir, Reason: "kustomize fails on it"}
@@ -60,7 +69,11 @@ func Build(ctx context.Context, dir, root string) (built *Built, err error) {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, maxTime)
 	defer cancel()
-	t, err := newTree(ctx, dir, root)
+	files, err := newView(edited)
+	if err != nil {
+		return nil, &Error{File: dir, Reason: reason(err)}
+	}
+	t, err := newTree(ctx, dir, root, files)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +130,7 @@ func (t *tree) checkCopies() error {
 	size := 0
 	for _, uses := range t.uses {
 		for _, u := range uses {
-			if text, err := readBounded(u.file); err == nil {
+			if text, err := t.view.read(u.file); err == nil {
 				size += len(text)
 			}
 		}
@@ -152,7 +165,7 @@ func (t *tree) object(d *disk, r *resource.Resource, hit map[*patch]bool) (*Obje
 	}
 	var err error
 	if o.Data, err = r.AsYAML(); err != nil {
-		if text, _ := readBounded(o.Origin); text != nil {
+		if text, _ := t.view.read(o.Origin); text != nil {
 			return nil, notYAML(o.Origin, text, err)
 		}
 		return nil, err
@@ -425,7 +438,7 @@ func (t *tree) secrets() []string {
 				add(v)
 			}
 			for _, f := range g.EnvSources {
-				text, _ := readBounded(filepath.Join(k.dir, f))
+				text, _ := t.view.read(filepath.Join(k.dir, f))
 				for _, l := range strings.Split(string(text), "\n") {
 					_, v, _ := strings.Cut(l, "=")
 					add(v)
@@ -458,3 +471,19 @@ func scalars(n *yaml.Node) []string {
 	}
 	return list
 }
+
+// Names are the names that the object has had on its way, the newest last: patches
+// may have found it by any of them.
+func (o *Object) Names() []string { return slices.Clone(o.names) }
+
+// Written is where the object begins in the file it was written in; false for one
+// that a generator made.
+func (o *Object) Written() (evidence.Position, bool) {
+	if o.node == nil {
+		return evidence.Position{}, false
+	}
+	return inFile(o.Origin, o.node), true
+}
+
+// Patched tells whether a patch hit the object.
+func (o *Object) Patched() bool { return len(o.layers) > 0 }

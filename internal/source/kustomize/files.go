@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -53,7 +52,7 @@ func (d *disk) ReadFile(path string) ([]byte, error) {
 		}
 		return nil, errNotOffered
 	}
-	text, err := readBounded(path)
+	text, err := d.tree.view.read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -153,24 +152,21 @@ func (d *disk) markText(n int, object *yaml.Node) string {
 
 // CleanedAbs splits an existing path, free of symbolic links, in folder and file.
 func (d *disk) CleanedAbs(path string) (filesys.ConfirmedDir, string, error) {
-	real, err := realPath(path)
+	real, err := d.tree.view.real(path)
 	if err != nil {
 		return "", "", err
 	}
-	if isFolder(real) {
+	if d.tree.view.isFolder(real) {
 		return filesys.ConfirmedDir(real), "", nil
 	}
 	return filesys.ConfirmedDir(filepath.Dir(real)), filepath.Base(real), nil
 }
 
 // IsDir tells whether path is a folder.
-func (d *disk) IsDir(path string) bool { return isFolder(path) }
+func (d *disk) IsDir(path string) bool { return d.tree.view.isFolder(path) }
 
 // Exists tells whether there is something at path.
-func (d *disk) Exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
+func (d *disk) Exists(path string) bool { return d.tree.view.exists(path) }
 
 var errNotOffered = errors.New("not offered while scanning")
 

@@ -25,7 +25,6 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
 
@@ -61,23 +60,10 @@ type Refs struct {
 	HelmCharts bool     // asks for Helm inflation, which Build refuses
 }
 
-// kustomizationFiles are the kustomization files in dir, under the names that
-// Kustomize knows.
-func kustomizationFiles(dir string) []string {
-	var found []string
-	for _, name := range konfig.RecognizedKustomizationFileNames() {
-		file := filepath.Join(dir, name)
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
-			found = append(found, file)
-		}
-	}
-	return found
-}
-
 // References reads the kustomization file in dir and lists what it uses, without
 // building anything. Errors are *Error.
 func References(dir string) (Refs, error) {
-	k, err := load(dir)
+	k, err := load(nil, dir)
 	if err != nil {
 		return Refs{}, err
 	}
@@ -87,7 +73,7 @@ func References(dir string) (Refs, error) {
 		switch {
 		case k.isRemote(r):
 			refs.Remote = append(refs.Remote, r.path)
-		case r.role == asComponent, (r.role == asResource || r.role == asPlugin) && isFolder(at):
+		case r.role == asComponent, (r.role == asResource || r.role == asPlugin) && k.view.isFolder(at):
 			refs.Folders = append(refs.Folders, at)
 		default:
 			refs.Files = append(refs.Files, at)
@@ -116,6 +102,7 @@ func isFile(path string) bool {
 // A kustomization is one kustomization file, read twice: spec is what Kustomize
 // itself understands of it and is what decides; node is for positions.
 type kustomization struct {
+	view view
 	dir  string // as the caller spells it
 	file string
 	text []byte
@@ -127,18 +114,18 @@ type kustomization struct {
 	replacements []replacement
 }
 
-func load(dir string) (*kustomization, error) {
-	files := kustomizationFiles(dir)
-	switch len(files) {
+func load(files view, dir string) (*kustomization, error) {
+	found := files.kustomizationFiles(dir)
+	switch len(found) {
 	case 0:
 		return nil, &Error{File: dir, Reason: "no kustomization file here"}
 	case 1:
 	default:
-		return nil, &Error{File: files[1], Reason: fmt.Sprintf("a second kustomization file beside %s", filepath.Base(files[0]))}
+		return nil, &Error{File: found[1], Reason: fmt.Sprintf("a second kustomization file beside %s", filepath.Base(found[0]))}
 	}
-	k := &kustomization{dir: filepath.Clean(dir), file: files[0]}
+	k := &kustomization{view: files, dir: filepath.Clean(dir), file: found[0]}
 	var err error
-	if k.text, err = readBounded(k.file); err != nil {
+	if k.text, err = k.view.read(k.file); err != nil {
 		return nil, &Error{File: k.file, Reason: reason(err)}
 	}
 	docs, err := parse(k.text)
@@ -351,7 +338,7 @@ func (k *kustomization) isRemote(r reference) bool {
 		return true
 	}
 	mayBeFolder := r.role == asResource || r.role == asComponent || r.role == asPlugin
-	return mayBeFolder && isGit(r.path) && (r.role == asComponent || !isFile(filepath.Join(k.dir, r.path)))
+	return mayBeFolder && isGit(r.path) && (r.role == asComponent || !k.view.isFile(filepath.Join(k.dir, r.path)))
 }
 
 // isURL is Kustomize's rule for files that it would load over HTTP.

@@ -512,7 +512,7 @@ func (p *placer) bySource(i int, key string) (evidence.Position, bool) {
 	}
 	for _, f := range g.EnvSources {
 		file := filepath.Join(by.dir, f)
-		text, err := readBounded(file)
+		text, err := by.view.read(file)
 		if err != nil {
 			continue
 		}

@@ -23,6 +23,7 @@ type visit struct {
 // A tree is everything that one build reaches, read and checked before
 // Kustomize is let at it.
 type tree struct {
+	view    view
 	root    string // the scanned folder without symbolic links
 	visits  []*visit
 	loaded  map[string]*kustomization // by folder
@@ -43,15 +44,16 @@ type use struct {
 
 // newTree follows all references from dir. Whatever Kustomize would fetch, run
 // or read outside is an *Error here, so that it never gets to it.
-func newTree(ctx context.Context, dir, root string) (*tree, error) {
+func newTree(ctx context.Context, dir, root string, files view) (*tree, error) {
 	if root == "" {
 		root = dir
 	}
-	realRoot, err := realPath(root)
+	realRoot, err := files.real(root)
 	if err != nil {
 		return nil, &Error{File: root, Reason: reason(err)}
 	}
 	t := &tree{
+		view:   files,
 		root:   realRoot,
 		loaded: map[string]*kustomization{},
 		texts:  map[string][]byte{},
@@ -86,7 +88,7 @@ func (t *tree) visit(ctx context.Context, dir string, parent *visit, isPlugin bo
 	k := t.loaded[dir]
 	if k == nil {
 		var err error
-		if k, err = load(dir); err != nil {
+		if k, err = load(t.view, dir); err != nil {
 			return nil, err
 		}
 		if err := t.checkFile(k); err != nil {
@@ -94,7 +96,7 @@ func (t *tree) visit(ctx context.Context, dir string, parent *visit, isPlugin bo
 		}
 		t.loaded[dir] = k
 	}
-	real, err := realPath(dir)
+	real, err := t.view.real(dir)
 	if err != nil {
 		return nil, &Error{File: dir, Reason: reason(err)}
 	}
@@ -132,7 +134,7 @@ func (t *tree) checkFile(k *kustomization) error {
 		}
 	}
 	for _, p := range k.plugins() {
-		if isGit(p) && !isFile(filepath.Join(k.dir, p)) {
+		if isGit(p) && !k.view.isFile(filepath.Join(k.dir, p)) {
 			return &Error{File: k.file, Line: k.lineAnywhere(p), Reason: fmt.Sprintf("remote configuration %q is not fetched", p)}
 		}
 		if !isInline(p) {
@@ -175,11 +177,11 @@ func (t *tree) follow(ctx context.Context, v *visit, r reference) error {
 		return blame("absolute path %q", r.path)
 	}
 	path := filepath.Join(v.dir, r.path)
-	real, err := realPath(path)
+	real, err := t.view.real(path)
 	if err != nil {
 		return blame("%q: %s", r.path, reason(err))
 	}
-	if isFolder(path) {
+	if t.view.isFolder(path) {
 		if r.role != asResource && r.role != asComponent && r.role != asPlugin {
 			return blame("%q is a folder, not a file", r.path)
 		}
@@ -216,7 +218,7 @@ func (t *tree) checkFolder(v *visit, r reference, real string, blame func(string
 	if real != filepath.Join(v.real, r.path) && !isWithin(real, t.root) {
 		return blame("%q is a symbolic link that leads outside", r.path)
 	}
-	if len(kustomizationFiles(filepath.Join(v.dir, r.path))) == 0 {
+	if len(t.view.kustomizationFiles(filepath.Join(v.dir, r.path))) == 0 {
 		return blame("no kustomization file in folder %q", r.path)
 	}
 	return nil
@@ -229,7 +231,7 @@ func (t *tree) followFile(v *visit, r reference, path, real string) error {
 	if r.role == asData {
 		return nil
 	}
-	text, err := readBounded(path)
+	text, err := t.view.read(path)
 	if err != nil {
 		return &Error{File: path, Reason: reason(err)}
 	}

@@ -89,6 +89,9 @@ func (c *Client) Collect(ctx context.Context, sink cluster.Sink) error {
 	if found != nil {
 		carriers = append(carriers, co.custom(ctx, found)...)
 	}
+	if err := co.usage(ctx, found); err != nil {
+		return err
+	}
 	inOrder(carriers)
 	if err := co.list(ctx, carriers); err != nil {
 		return err
@@ -103,6 +106,7 @@ func (c *Client) Collect(ctx context.Context, sink cluster.Sink) error {
 // catalogue all of them are taken to be there.
 func (o Options) builtin(found *catalogue) (lists, carriers []listing) {
 	for r := range builtins() {
+		r = o.scaling(r)
 		served := true
 		if found != nil {
 			r, served = r.among(found)

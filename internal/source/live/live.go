@@ -43,6 +43,9 @@ type Options struct {
 	NoSecrets bool
 	// Configz has each kubelet asked for its configuration, through the API server.
 	Configz bool
+	// Usage has measured use asked for, where there are metrics, and how far autoscalers
+	// scale.
+	Usage bool
 	// UserAgent is what the API server writes into its audit log.
 	UserAgent string
 	// Progress, if set, is told in words how far a collection is.

@@ -123,6 +123,9 @@ func (o Options) rights(lists []listing) (rights []Right) {
 	if o.Configz {
 		rights = append(rights, nodesProxy)
 	}
+	if o.Usage {
+		rights = append(rights, podMetrics)
+	}
 	for _, l := range lists {
 		r := Right{Verb: "list", Group: l.group, Resource: l.name, Namespace: l.namespace, Facts: l.facts}
 		if l.only != "" {

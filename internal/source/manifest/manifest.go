@@ -177,6 +177,7 @@ func (r *Reader) decode(file string, doc yamldoc.Document) Result {
 		APIVersion: doc.APIVersion, Kind: doc.Kind, Name: name, Namespace: m.Namespace,
 		Labels: m.Labels, Annotations: m.Annotations, Outline: doc.Outline,
 	}
+	ref.Surplus = surplus(ref, object, strict)
 	res := Result{Ref: ref, Warnings: unknownFields(file, doc, object, strict)}
 	if secret, ok := object.(*corev1.Secret); ok {
 		res.Object = withoutValues(secret, doc)
@@ -201,7 +202,7 @@ func (r *Reader) decode(file string, doc yamldoc.Document) Result {
 		res.Opaque = append(res.Opaque, unseen)
 		res.Gaps = append(res.Gaps, evidence.Gap{Reason: unseen.String()})
 	}
-	if r.KeepJSON && ref.Kind != "Secret" {
+	if (r.KeepJSON || kind.Whole(group, ref.Kind)) && ref.Kind != "Secret" {
 		ref.JSON = bytes.Clone(doc.JSON)
 	}
 	return res
@@ -215,7 +216,7 @@ func (r *Reader) decode(file string, doc yamldoc.Document) Result {
 // what no object was made of, and for Secrets: they have no JSON.
 func Again(ref *evidence.Ref, text []byte) (any, error) {
 	k, _ := kind.Find(ref.Group(), ref.Kind)
-	object, m, _, err := typedObject(k, text)
+	object, m, strict, err := typedObject(k, text)
 	if err != nil {
 		return nil, err
 	}
@@ -223,6 +224,7 @@ func Again(ref *evidence.Ref, text []byte) (any, error) {
 		return nil, errors.New("a Secret as a whole")
 	}
 	ref.Name, ref.Labels, ref.Annotations = cmp.Or(m.Name, m.GenerateName), m.Labels, m.Annotations
+	ref.Surplus = surplus(ref, object, strict)
 	if ref.Name == "" {
 		return nil, errors.New("no name (metadata.name)")
 	}
@@ -360,7 +362,7 @@ func undecodable(file string, doc yamldoc.Document, err error) Result {
 // Old versions of a kind are decoded with the type of the newest, and may well
 // have fields that it has not: of them nothing is said.
 func unknownFields(file string, doc yamldoc.Document, object any, strict []error) []evidence.Issue {
-	if object == nil || path.Base(reflect.TypeOf(object).Elem().PkgPath()) != path.Base(doc.APIVersion) {
+	if !current(object, doc.APIVersion) {
 		return nil
 	}
 	var issues []evidence.Issue
@@ -373,6 +375,25 @@ func unknownFields(file string, doc yamldoc.Document, object any, strict []error
 		issues = append(issues, issueAt(file, doc, at, fmt.Sprintf("%s has no field %s: the API server drops or refuses it", doc.Kind, at)))
 	}
 	return issues
+}
+
+// current reports whether an object was decoded with the type of its own version.
+func current(object any, apiVersion string) bool {
+	return object != nil && path.Base(reflect.TypeOf(object).Elem().PkgPath()) == path.Base(apiVersion)
+}
+
+// surplus is the first of an object's unknown fields, "" where there is none.
+func surplus(ref *evidence.Ref, object any, strict []error) string {
+	if !current(object, ref.APIVersion) {
+		return ""
+	}
+	for _, err := range strict {
+		var f kjson.FieldError
+		if errors.As(err, &f) {
+			return fieldPath(f.FieldPath()).String()
+		}
+	}
+	return ""
 }
 
 // custom looks for pods in an object of a custom kind, or keeps it as JSON when

@@ -436,7 +436,7 @@ func (l *loader) inFile(r *record) error {
 		err = errors.New("in files there is no part of an object")
 	default:
 		object, err = manifest.Again(ref, r.Object)
-		if l.KeepJSON {
+		if l.KeepJSON || kind.Whole(ref.Group(), ref.Kind) {
 			ref.JSON = bytes.Clone(r.Object)
 		}
 	}

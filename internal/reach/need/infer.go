@@ -1,4 +1,4 @@
-package networkpolicy
+package need
 
 import (
 	"fmt"
@@ -17,9 +17,9 @@ import (
 )
 
 // infer finds what is needed.
-func (c *catalog) infer() {
-	for _, w := range c.snap.Workloads {
-		r := &reader{catalog: c, w: w, from: c.endOf(w)}
+func (c *Catalog) infer() {
+	for _, w := range c.Snap.Workloads {
+		r := &reader{Catalog: c, w: w, from: c.EndOf(w)}
 		r.containers()
 		r.mounted()
 		r.annotations()
@@ -30,14 +30,13 @@ func (c *catalog) infer() {
 	c.calledByAPI()
 	c.monitors()
 	c.system()
-	c.stated()
 }
 
 // A reader looks through what one workload is told.
 type reader struct {
-	*catalog
+	*Catalog
 	w    *evidence.Workload
-	from end
+	from End
 	env  map[string]string
 }
 
@@ -52,8 +51,8 @@ type source struct {
 	loose, file bool
 }
 
-func (s source) reason(says string) reason {
-	return reason{at: field(s.ref, s.path), says: printable(says)}
+func (s source) reason(says string) Reason {
+	return Reason{At: Field(s.ref, s.path), Says: Printable(says)}
 }
 
 func (r *reader) containers() {
@@ -80,7 +79,7 @@ func (r *reader) containers() {
 				if from.ConfigMapKeyRef == nil {
 					continue
 				}
-				m := r.configMaps[name{r.w.Namespace, from.ConfigMapKeyRef.Name}]
+				m := r.configMaps[Name{r.w.Namespace, from.ConfigMapKeyRef.Name}]
 				if m == nil {
 					continue
 				}
@@ -137,7 +136,7 @@ func (r *reader) words(list []string, at evidence.Path) {
 var assignment = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*=`)
 
 func (r *reader) configMap(of string, each func(key, text string, src source)) {
-	m := r.configMaps[name{r.w.Namespace, of}]
+	m := r.configMaps[Name{r.w.Namespace, of}]
 	if m == nil {
 		return
 	}
@@ -176,27 +175,58 @@ func (r *reader) mounted() {
 // setting is a line of a file of settings: key: value, or key = value.
 var setting = regexp.MustCompile(`^\s*(?:-\s+)?["']?([A-Za-z0-9_.\-/]+)["']?\s*[:=]\s*["']?(.*?)["']?,?\s*$`)
 
-// file reads the lines of a mounted file: a host that is the value of a setting is
-// as good as a variable's; what stands elsewhere must be a Service in full.
+// file follows a mounted file: a host that is the value of a setting is as good as a
+// variable's; what stands elsewhere must be a Service in full.
 func (r *reader) file(text string, src source) {
 	if len(text) > maxText {
-		r.notes.addf("%s is too long: only its first MiB was looked through", field(src.ref, src.path))
-		text = text[:maxText]
+		r.Notes.Addf("%s is too long: only its first MiB was looked through", Field(src.ref, src.path))
 	}
+	at := entry{src.ref, src.key}
+	list, known := r.passages[at]
+	if !known {
+		list = passages(text[:min(len(text), maxText)])
+		r.passages[at] = list
+	}
+	for _, p := range list {
+		one := src
+		if p.setting {
+			one.key, one.loose, one.file = p.key, markup(src.key) || linkKey(p.key), true
+		}
+		r.follow(p.telling, one)
+	}
+}
+
+// An entry is one of the texts of a ConfigMap.
+type entry struct {
+	ref *evidence.Ref
+	key string
+}
+
+// A passage is a line of a file that names hosts.
+type passage struct {
+	// key is that of a setting.
+	key     string
+	setting bool
+	telling
+}
+
+// passages are the lines of a text that tell something. Many pods may mount one file.
+func passages(text string) (list []passage) {
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\r\n")
 		trimmed := strings.TrimSpace(line)
 		if trimmed == "" || strings.HasPrefix(trimmed, "#") || strings.HasPrefix(trimmed, "//") {
 			continue
 		}
+		p := passage{}
 		if parts := setting.FindStringSubmatch(line); parts != nil {
-			one := src
-			one.key, one.loose, one.file = parts[1], markup(src.key) || linkKey(parts[1]), true
-			r.read(parts[2], one)
-			continue
+			p.key, p.setting, trimmed = parts[1], true, parts[2]
 		}
-		r.read(trimmed, src)
+		if p.telling = tell(trimmed); len(p.mentions)+len(p.injected) > 0 {
+			list = append(list, p)
+		}
 	}
+	return list
 }
 
 // markup reports whether a file is one of those in which URLs are mostly links.
@@ -223,16 +253,28 @@ func (r *reader) annotations() {
 	}
 }
 
+// A telling is what one text names: hosts, and variables that the kubelet makes.
+type telling struct {
+	mentions []mention
+	injected [][]string
+}
+
+func tell(text string) telling {
+	return telling{mentions(text), injected.FindAllStringSubmatch(text, 100)}
+}
+
 // read looks through one text.
-func (r *reader) read(text string, src source) {
-	list := mentions(text)
-	if len(list) == maxMentions {
-		r.notes.addf("%s names more hosts than are looked at: the first %d", field(src.ref, src.path), maxMentions)
+func (r *reader) read(text string, src source) { r.follow(tell(text), src) }
+
+// follow needs what a text names.
+func (r *reader) follow(t telling, src source) {
+	if len(t.mentions) == maxMentions {
+		r.Notes.Addf("%s names more hosts than are looked at: the first %d", Field(src.ref, src.path), maxMentions)
 	}
-	for _, m := range list {
+	for _, m := range t.mentions {
 		r.mention(m, src)
 	}
-	for _, found := range injected.FindAllStringSubmatch(text, 100) {
+	for _, found := range t.injected {
 		r.injected(found[1], portOf(found[2]), src, found[0])
 	}
 }
@@ -242,19 +284,19 @@ const ownNode = "own-node.invalid"
 
 // toNode needs a port of the pod's node: of what runs in its network, or of the pods
 // that have that port of it.
-func (r *reader) toNode(port uint16, why reason) {
+func (r *reader) toNode(port uint16, why Reason) {
 	if port == 0 {
-		r.notes.addf("%s: %s: no port is known: no connection to it is opened", why.at, why.says)
+		r.Notes.Addf("%s: %s: no port is known: no connection to it is opened", why.At, why.Says)
 		return
 	}
-	if r.from.kind == ofSet {
-		r.needs.add(r.from, end{kind: ofNodes}, ports.Of(ports.TCP, port, port), why)
+	if r.from.Kind == OfSet {
+		r.Needs.Add(r.from, End{Kind: OfNodes}, ports.Of(ports.TCP, port, port), why)
 	}
-	for _, w := range r.snap.Workloads {
+	for _, w := range r.Snap.Workloads {
 		for c := range w.Containers() {
 			for _, p := range c.Ports {
 				if p.HostPort == int32(port) && !w.Pod.HostNetwork {
-					r.needs.add(r.from, r.endOf(w), single(protocolOf(p.Protocol), p.ContainerPort), why)
+					r.Needs.Add(r.from, r.EndOf(w), Single(ProtocolOf(p.Protocol), p.ContainerPort), why)
 				}
 			}
 		}
@@ -285,16 +327,16 @@ func (r *reader) mention(m mention, src source) {
 		return
 	}
 	at, long := r.serviceName(host)
-	if s := r.services[at]; s != nil {
+	if s := r.Services[at]; s != nil {
 		r.toService(s, host, m, src)
 		return
 	}
 	switch {
 	case long:
-		r.notes.addf("%s: %s names a Service that was not read: no connection to it is opened", field(src.ref, src.path), printable(m.says))
+		r.Notes.Addf("%s: %s names a Service that was not read: no connection to it is opened", Field(src.ref, src.path), Printable(m.says))
 	case !strings.Contains(host, "."):
 		if m.scheme != "" && m.scheme != "file" && m.scheme != "unix" || m.whole && m.port != 0 && addressKey(src.key) && !secretKey(src.key) {
-			r.notes.addf("%s: %s names no Service of namespace %s that was read: no connection to it is opened", field(src.ref, src.path), printable(m.says), r.w.Namespace)
+			r.Notes.Addf("%s: %s names no Service of namespace %s that was read: no connection to it is opened", Field(src.ref, src.path), Printable(m.says), r.w.Namespace)
 		}
 	default:
 		r.outside(host, m, src)
@@ -303,23 +345,23 @@ func (r *reader) mention(m mention, src source) {
 
 // serviceName reads a host as the cluster's name servers do for a pod. The form
 // name.namespace.svc can only be a Service, and long then says so.
-func (r *reader) serviceName(host string) (at name, long bool) {
+func (r *reader) serviceName(host string) (at Name, long bool) {
 	labels := strings.Split(host, ".")
 	if i := slices.Index(labels, "svc"); i >= 2 {
-		return name{labels[i-1], labels[i-2]}, true
+		return Name{labels[i-1], labels[i-2]}, true
 	}
-	exists := func(namespace, of string) bool { return r.services[name{namespace, of}] != nil }
+	exists := func(namespace, of string) bool { return r.Services[Name{namespace, of}] != nil }
 	switch n := len(labels); {
 	case n == 1:
-		return name{r.w.Namespace, host}, false
+		return Name{r.w.Namespace, host}, false
 	case n == 2 && exists(labels[1], labels[0]):
-		return name{labels[1], labels[0]}, false
-	case n == 2 && exists(r.w.Namespace, labels[1]) && headless(r.services[name{r.w.Namespace, labels[1]}]): // web-0.web
-		return name{r.w.Namespace, labels[1]}, false
-	case n == 3 && exists(labels[2], labels[1]) && headless(r.services[name{labels[2], labels[1]}]):
-		return name{labels[2], labels[1]}, false
+		return Name{labels[1], labels[0]}, false
+	case n == 2 && exists(r.w.Namespace, labels[1]) && headless(r.Services[Name{r.w.Namespace, labels[1]}]): // web-0.web
+		return Name{r.w.Namespace, labels[1]}, false
+	case n == 3 && exists(labels[2], labels[1]) && headless(r.Services[Name{labels[2], labels[1]}]):
+		return Name{labels[2], labels[1]}, false
 	}
-	return name{}, false
+	return Name{}, false
 }
 
 func headless(s *evidence.Object[corev1.Service]) bool {
@@ -334,9 +376,9 @@ func (r *reader) toService(s *evidence.Object[corev1.Service], host string, m me
 	case bare && (src.loose || !m.whole), bare && src.file && !addressKey(src.key), bare && r.own(s) && !headless(s):
 		return // a word in a text, or its own name
 	case bare && !addressKey(src.key):
-		why.weak = fmt.Sprintf("%q is the name of a Service, and may be just a word", host)
+		why.Weak = fmt.Sprintf("%q is the name of a Service, and may be just a word", host)
 	case r.own(s) && !headless(s):
-		why.weak = "its own Service: often no more than the address that it tells others"
+		why.Weak = "its own Service: often no more than the address that it tells others"
 	}
 	if s.Value.Spec.Type == corev1.ServiceTypeExternalName {
 		r.external(s, m, src)
@@ -354,41 +396,41 @@ func (r *reader) toService(s *evidence.Object[corev1.Service], host string, m me
 
 // own reports whether the workload's pods are behind a Service.
 func (r *reader) own(s *evidence.Object[corev1.Service]) bool {
-	return slices.ContainsFunc(r.graph.Backends(s), func(b reach.Backend) bool {
-		return b.Workload != nil && r.from.kind == ofSet && r.of[b.Workload] == r.from.set
+	return slices.ContainsFunc(r.Backends(s), func(b reach.Backend) bool {
+		return b.Workload != nil && r.from.Kind == OfSet && r.Of[b.Workload] == r.from.Set
 	})
 }
 
 // need needs a port of a Service, or all of its ports for 0.
-func (r *reader) need(s *evidence.Object[corev1.Service], port uint16, why reason) {
-	backends := r.graph.Backends(s)
+func (r *reader) need(s *evidence.Object[corev1.Service], port uint16, why Reason) {
+	backends := r.Backends(s)
 	if len(backends) == 0 {
-		r.notes.addf("%s: %s: no workload that was read is behind %s: no connection to it is opened", why.at, why.says, s)
+		r.Notes.Addf("%s: %s: no workload that was read is behind %s: no connection to it is opened", why.At, why.Says, s)
 	}
 	for _, b := range backends {
 		if b.Workload == nil {
 			if b.Endpoint != nil {
 				b.Unknown = fmt.Sprintf("%s leads to what is no pods", s)
 			}
-			r.notes.addf("%s: %s: %s; no connection to it is opened", why.at, why.says, b.Unknown)
+			r.Notes.Addf("%s: %s: %s; no connection to it is opened", why.At, why.Says, b.Unknown)
 			continue
 		}
-		set := portsOf(s, b, port)
+		set := PortsOf(s, b, port)
 		if set.Empty() {
-			r.notes.addf("%s: %s: %s has no such port, or its pods none of that name: no connection is opened", why.at, why.says, s)
+			r.Notes.Addf("%s: %s: %s has no such port, or its pods none of that name: no connection is opened", why.At, why.Says, s)
 			continue
 		}
 		because := why
-		if because.weak == "" {
-			because.weak = b.Unknown
+		if because.Weak == "" {
+			because.Weak = b.Unknown
 		}
-		r.needs.add(r.from, r.endOf(b.Workload), set, because)
+		r.Needs.Add(r.from, r.EndOf(b.Workload), set, because)
 	}
 }
 
-// portsOf are the ports of pods that a port of a Service leads to. The pods behind
+// PortsOf are the ports of pods that a port of a Service leads to. The pods behind
 // a headless Service are connected to directly.
-func portsOf(s *evidence.Object[corev1.Service], b reach.Backend, port uint16) ports.Set {
+func PortsOf(s *evidence.Object[corev1.Service], b reach.Backend, port uint16) ports.Set {
 	if port == 0 {
 		return b.All()
 	}
@@ -404,7 +446,7 @@ func portsOf(s *evidence.Object[corev1.Service], b reach.Backend, port uint16) p
 	for c := range b.Workload.Containers() {
 		for _, p := range c.Ports {
 			if p.ContainerPort == int32(port) {
-				set = set.Union(ports.Of(protocolOf(p.Protocol), port, port))
+				set = set.Union(ports.Of(ProtocolOf(p.Protocol), port, port))
 			}
 		}
 	}
@@ -414,7 +456,8 @@ func portsOf(s *evidence.Object[corev1.Service], b reach.Backend, port uint16) p
 	return set
 }
 
-func protocolOf(p corev1.Protocol) ports.Protocol {
+// ProtocolOf is the protocol of a port: TCP where none is named.
+func ProtocolOf(p corev1.Protocol) ports.Protocol {
 	switch p {
 	case corev1.ProtocolUDP:
 		return ports.UDP
@@ -470,7 +513,7 @@ func secretKey(key string) bool {
 // injected follows a variable that the kubelet makes for each Service of the pod's
 // namespace, when the workload is told to use it.
 func (r *reader) injected(prefix string, port uint16, src source, says string) {
-	for _, s := range r.snap.Services {
+	for _, s := range r.Snap.Services {
 		if s.Namespace == r.w.Namespace && strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_")) == prefix {
 			r.need(s, port, src.reason(says))
 			return
@@ -484,9 +527,9 @@ func (r *reader) injected(prefix string, port uint16, src source, says string) {
 // external follows a Service that stands for a name.
 func (r *reader) external(s *evidence.Object[corev1.Service], m mention, src source) {
 	target := strings.ToLower(strings.TrimSuffix(s.Value.Spec.ExternalName, "."))
-	inside := &reader{catalog: r.catalog, w: r.w, from: r.from}
+	inside := &reader{Catalog: r.Catalog, w: r.w, from: r.from}
 	at, _ := inside.serviceName(target)
-	if to := r.services[at]; to != nil && to.Value.Spec.Type != corev1.ServiceTypeExternalName {
+	if to := r.Services[at]; to != nil && to.Value.Spec.Type != corev1.ServiceTypeExternalName {
 		r.need(to, m.port, src.reason(m.says+", which stands for "+target))
 		return
 	}
@@ -496,15 +539,15 @@ func (r *reader) external(s *evidence.Object[corev1.Service], m mention, src sou
 	}
 	for i := range s.Value.Spec.Ports {
 		if port == 0 {
-			port = number(s.Value.Spec.Ports[i].Port)
+			port = Number(s.Value.Spec.Ports[i].Port)
 		}
 	}
-	r.world(target, port, src.reason(m.says+", which stands for "+printable(target)))
+	r.world(target, port, src.reason(m.says+", which stands for "+Printable(target)))
 }
 
 // address follows an address that is written out.
 func (r *reader) address(a netip.Addr, m mention, src source) {
-	if s, ok := r.serviceAt(a); ok {
+	if s, ok := r.ServiceAt(a); ok {
 		if s.Name == "kubernetes" && s.Namespace == "default" {
 			r.apiNeed(r.from, src.reason(m.says))
 			return
@@ -517,11 +560,11 @@ func (r *reader) address(a netip.Addr, m mention, src source) {
 		port = schemePort(m.scheme)
 	}
 	switch {
-	case metadata().Contains(a):
-		r.notes.addf("%s: %s is the address of a provider's metadata service: it is never opened (CLD-01)", field(src.ref, src.path), printable(m.says))
+	case Metadata().Contains(a):
+		r.Notes.Addf("%s: %s is the address of a provider's metadata service: it is never opened (CLD-01)", Field(src.ref, src.path), Printable(m.says))
 	case a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast() || port == 0 || src.loose:
 	default:
-		r.needs.add(r.from, end{kind: ofBlock, block: cidr.Address(a)}, ports.Of(ports.TCP, port, port), src.reason(m.says))
+		r.Needs.Add(r.from, End{Kind: OfBlock, Block: cidr.Address(a)}, ports.Of(ports.TCP, port, port), src.reason(m.says))
 	}
 }
 
@@ -536,13 +579,13 @@ func (r *reader) outside(host string, m mention, src source) {
 	}
 	if port == 0 {
 		if !src.loose && (m.scheme != "" || m.whole && addressKey(src.key)) && !notConnected(host) {
-			r.notes.addf("%s: %s: no port is known: no connection to it is opened", field(src.ref, src.path), printable(m.says))
+			r.Notes.Addf("%s: %s: no port is known: no connection to it is opened", Field(src.ref, src.path), Printable(m.says))
 		}
 		return
 	}
 	switch {
 	case src.loose && m.scheme != "":
-		r.notes.addf("%s names %s: not opened, for much stands in such texts that nobody connects to", field(src.ref, src.path), printable(m.says))
+		r.Notes.Addf("%s names %s: not opened, for much stands in such texts that nobody connects to", Field(src.ref, src.path), Printable(m.says))
 	case src.loose:
 	case m.scheme == "" && !m.whole:
 	case notConnected(host):
@@ -552,16 +595,16 @@ func (r *reader) outside(host string, m mention, src source) {
 }
 
 // world needs a name outside the cluster.
-func (r *reader) world(host string, port uint16, why reason) {
+func (r *reader) world(host string, port uint16, why Reason) {
 	switch {
 	case metadataName(host):
-		r.notes.addf("%s: %s is the name of a provider's metadata service: it is never opened (CLD-01)", why.at, why.says)
+		r.Notes.Addf("%s: %s is the name of a provider's metadata service: it is never opened (CLD-01)", why.At, why.Says)
 	case port == 0:
-		r.notes.addf("%s: %s: no port is known: no connection to it is opened", why.at, why.says)
-	case privateName(host) && r.options.Flavour != Cilium:
-		r.notes.addf("%s: %s has an address inside a private network that is not known: no connection to it is opened; add a policy with its range", why.at, why.says)
+		r.Notes.Addf("%s: %s: no port is known: no connection to it is opened", why.At, why.Says)
+	case privateName(host) && !r.facts.Names:
+		r.Notes.Addf("%s: %s has an address inside a private network that is not known: no connection to it is opened; add a policy with its range", why.At, why.Says)
 	default:
-		r.needs.add(r.from, end{kind: ofWorld, name: host}, ports.Of(ports.TCP, port, port), why)
+		r.Needs.Add(r.from, End{Kind: OfWorld, Name: host}, ports.Of(ports.TCP, port, port), why)
 	}
 }
 

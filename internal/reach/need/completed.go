@@ -1,8 +1,9 @@
-package networkpolicy
+package need
 
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -13,11 +14,14 @@ import (
 // them: the labels, containers and ports that its own objects do not tell
 // (https://prometheus-operator.dev/docs/api-reference/api/).
 func completed(snap *evidence.Snapshot) *evidence.Snapshot {
+	if !slices.ContainsFunc(snap.Workloads, unfinished) {
+		return snap
+	}
 	full := *snap
 	full.Workloads = make([]*evidence.Workload, len(snap.Workloads))
 	for i, w := range snap.Workloads {
 		full.Workloads[i] = w
-		if w.Group() != "monitoring.coreos.com" || w.Running > 0 {
+		if !unfinished(w) {
 			continue
 		}
 		if ports, labels := operated(w); ports != nil {
@@ -25,6 +29,11 @@ func completed(snap *evidence.Snapshot) *evidence.Snapshot {
 		}
 	}
 	return &full
+}
+
+// unfinished reports whether what the operator adds to a workload is not known.
+func unfinished(w *evidence.Workload) bool {
+	return w.Group() == "monitoring.coreos.com" && w.Running == 0
 }
 
 // operated are the ports and labels that the operator adds, by the kind.

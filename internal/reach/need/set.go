@@ -1,6 +1,7 @@
-package networkpolicy
+package need
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,23 +14,24 @@ import (
 	"github.com/gabion-k8s/gabion/internal/evidence"
 )
 
-// A set is the pods of workloads of a namespace that have the same lasting labels.
+// A Set is the pods of workloads of a namespace that have the same lasting labels.
 // A policy is about a set, for none can tell more.
-type set struct {
-	namespace, name string
-	workloads       []*evidence.Workload
+type Set struct {
+	Namespace, Name string
+	// Workloads are in the order of names.
+	Workloads []*evidence.Workload
 	// labels are those that the pods keep from one release to the next.
 	labels map[string]string
-	// selector means just these pods, among those that were read; nil where no
-	// selector does, and then why says it.
-	selector *metav1.LabelSelector
-	why      string
+	// Selector means just these pods, among those that were read; nil where no
+	// selector does, and then Why says it. Neither is set before ChooseSelectors.
+	Selector *metav1.LabelSelector
+	Why      string
 }
 
 // String names the workloads: Deployment shop/web.
-func (s *set) String() string {
+func (s *Set) String() string {
 	var list []string
-	for _, w := range s.workloads {
+	for _, w := range s.Workloads {
 		if !slices.Contains(list, w.Ref.String()) {
 			list = append(list, w.Ref.String())
 		}
@@ -51,7 +53,8 @@ func passing(key string) bool {
 	return strings.HasPrefix(key, "batch.kubernetes.io/") || strings.HasPrefix(key, "checksum/")
 }
 
-func stable(w *evidence.Workload) map[string]string {
+// Stable are the labels that pods of a workload keep from one release to the next.
+func Stable(w *evidence.Workload) map[string]string {
 	kept := map[string]string{}
 	for key, value := range w.PodLabels {
 		if !passing(key) {
@@ -69,10 +72,10 @@ func naming() []string {
 // choose finds the selector of the set: that of a Service where it means no other
 // pods, else the labels by which workloads are named, else all that last, and last
 // of all what others have and these do not.
-func (s *set) choose(neighbours []*set, services []*evidence.Object[corev1.Service]) {
+func (s *Set) choose(neighbours []*Set, services []*evidence.Object[corev1.Service]) {
 	var tries []map[string]string
 	for _, o := range services {
-		if o.Namespace == s.namespace && len(o.Value.Spec.Selector) > 0 {
+		if o.Namespace == s.Namespace && len(o.Value.Spec.Selector) > 0 {
 			tries = append(tries, o.Value.Spec.Selector)
 		}
 	}
@@ -89,15 +92,15 @@ func (s *set) choose(neighbours []*set, services []*evidence.Object[corev1.Servi
 	delete(unversioned, "version")
 	for _, try := range append(tries, unversioned, s.labels) {
 		if selector := (&metav1.LabelSelector{MatchLabels: try}); len(try) > 0 && onlyLasting(try) && s.is(selector, neighbours) {
-			s.selector = selector
+			s.Selector = selector
 			return
 		}
 	}
 	if selector := s.without(neighbours); s.is(selector, neighbours) {
-		s.selector = selector
+		s.Selector = selector
 		return
 	}
-	s.why = "no label of its pods tells them from others of the namespace that last as long: give them one, such as app.kubernetes.io/name"
+	s.Why = "no label of its pods tells them from others of the namespace that last as long: give them one, such as app.kubernetes.io/name"
 }
 
 func onlyLasting(labels map[string]string) bool {
@@ -110,7 +113,7 @@ func onlyLasting(labels map[string]string) bool {
 }
 
 // without means the labels of the set, and none of the keys that only others have.
-func (s *set) without(neighbours []*set) *metav1.LabelSelector {
+func (s *Set) without(neighbours []*Set) *metav1.LabelSelector {
 	selector := &metav1.LabelSelector{MatchLabels: s.labels}
 	keys := map[string]bool{}
 	for _, n := range neighbours {
@@ -127,7 +130,7 @@ func (s *set) without(neighbours []*set) *metav1.LabelSelector {
 }
 
 // is reports whether a selector means all pods of the set and no others.
-func (s *set) is(selector *metav1.LabelSelector, neighbours []*set) bool {
+func (s *Set) is(selector *metav1.LabelSelector, neighbours []*Set) bool {
 	if len(selector.MatchLabels) == 0 {
 		return false // what others have not would mean pods to come as well
 	}
@@ -136,7 +139,7 @@ func (s *set) is(selector *metav1.LabelSelector, neighbours []*set) bool {
 		return false
 	}
 	for _, n := range neighbours {
-		for _, w := range n.workloads {
+		for _, w := range n.Workloads {
 			if compiled.Matches(labels.Set(w.PodLabels)) != (n == s) {
 				return false
 			}
@@ -145,33 +148,7 @@ func (s *set) is(selector *metav1.LabelSelector, neighbours []*set) bool {
 	return true
 }
 
-// unselectable refuses where a policy would have to be about pods that no selector
-// means. Pods that need nothing but name resolution need no policy of their own.
-func (c *catalog) unselectable(list []*need) error {
-	bad := map[string]bool{}
-	for _, n := range list {
-		for _, e := range []end{n.from, n.to} {
-			if e.kind == ofSet && e.set.selector == nil {
-				bad[e.String()+": "+e.set.why] = true
-			}
-		}
-	}
-	for _, s := range c.sets {
-		if c.governed[s.namespace] && several(s) {
-			c.notes.addf("%s have the same labels: no policy tells them apart, and what one of them needs is open to all of them", s)
-		}
-	}
-	if len(bad) == 0 {
-		return nil
-	}
-	return &Refusal{"labels do not tell workloads apart", slices.Sorted(maps.Keys(bad))}
-}
-
-func several(s *set) bool {
-	for _, w := range s.workloads {
-		if w.Ref.String() != s.workloads[0].Ref.String() {
-			return true
-		}
-	}
-	return false
+// compareSets orders sets of pods by what they are called.
+func compareSets(a, b *Set) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }

@@ -1,4 +1,4 @@
-package networkpolicy
+package need
 
 import (
 	"net/netip"

@@ -1,6 +1,7 @@
-package networkpolicy
+package need
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -17,17 +18,17 @@ import (
 
 // entrances are the connections that come from outside: through Services that are
 // open to it, and from the proxies that serve Ingresses and routes.
-func (c *catalog) entrances() {
-	for _, w := range c.graph.Ways(c.snap) {
+func (c *Catalog) entrances() {
+	for _, w := range c.Graph.Ways(c.Snap) {
 		if w.Workload == nil {
 			if w.Endpoint != nil {
 				continue // a node or the API server: no pods
 			}
-			c.notes.addf("%s leads to pods that are not known: %s", w.By, w.Unknown)
+			c.Notes.Addf("%s leads to pods that are not known: %s", w.By, w.Unknown)
 			continue
 		}
-		to := c.endOf(w.Workload)
-		if to.kind != ofSet {
+		to := c.EndOf(w.Workload)
+		if to.Kind != OfSet {
 			continue
 		}
 		switch {
@@ -36,62 +37,63 @@ func (c *catalog) entrances() {
 		case w.How == reach.NodePort && c.isBalancer(w.By):
 			// The node ports of a load balancer with source ranges: nobody asked for them.
 		default:
-			from := end{kind: ofOutside, local: !w.ByNode && !w.ByBalancer}
+			from := End{Kind: OfOutside, Local: !w.ByNode && !w.ByBalancer}
 			if !w.From.Covers(cidr.IPv4()) && !w.From.Covers(cidr.IPv6()) {
-				from.block = w.From
+				from.Block = w.From
 			}
-			c.needs.add(from, to, w.Ports, reason{at: field(w.By, evidence.NewPath("spec")), says: w.How, weak: w.Unknown})
+			c.Needs.Add(from, to, w.Ports, Reason{At: Field(w.By, evidence.NewPath("spec")), Says: w.How, Weak: w.Unknown})
 		}
 	}
 }
 
-func (c *catalog) isBalancer(ref *evidence.Ref) bool {
-	s := c.services[name{ref.Namespace, ref.Name}]
+func (c *Catalog) isBalancer(ref *evidence.Ref) bool {
+	s := c.Services[Name{ref.Namespace, ref.Name}]
 	return s != nil && s.Ref == ref && s.Value.Spec.Type == corev1.ServiceTypeLoadBalancer
 }
 
 // throughProxy needs what the proxies of an Ingress or a route connect to.
-func (c *catalog) throughProxy(w reach.Way, to end) {
-	why := reason{at: field(w.By, evidence.NewPath("spec")), weak: w.Unknown}
+func (c *Catalog) throughProxy(w reach.Way, to End) {
+	why := Reason{At: Field(w.By, evidence.NewPath("spec")), Weak: w.Unknown}
 	if w.Service != nil {
-		why.says = "sends to " + w.Service.String()
+		why.Says = "sends to " + w.Service.String()
 	}
 	for _, e := range w.Proxies {
 		for _, p := range e.Workloads {
-			if of := c.of[p]; of != nil || p.Pod.HostNetwork {
-				c.needs.add(c.endOf(p), to, w.Ports, why)
+			if of := c.Of[p]; of != nil || p.Pod.HostNetwork {
+				c.Needs.Add(c.EndOf(p), to, w.Ports, why)
 			}
 		}
 	}
 	if len(w.Proxies) > 0 {
 		return
 	}
-	for _, namespace := range c.options.IngressNamespaces {
-		c.needs.add(end{kind: ofLabels, namespace: namespace}, to, w.Ports, why)
+	for _, namespace := range c.facts.IngressNamespaces {
+		c.Needs.Add(End{Kind: OfLabels, Namespace: namespace}, to, w.Ports, why)
 	}
-	if len(c.options.IngressNamespaces) == 0 {
-		c.notes.addf("%s: the pods of its controller are not among what was read: its backend is opened to the outside and to every pod, on that port alone; narrow it by --ingress-namespace", w.By)
-		c.needs.add(end{kind: ofOutside}, to, w.Ports, why)
-		c.needs.add(end{kind: ofAnyPod}, to, w.Ports, why)
+	if len(c.facts.IngressNamespaces) == 0 {
+		c.Notes.Addf("%s: the pods of its controller are not among what was read: its backend is opened to the outside and to every pod, on that port alone; narrow it by --ingress-namespace", w.By)
+		why.Weak = cmp.Or(why.Weak, "which pods its controller has is not known")
+		c.Needs.Add(End{Kind: OfOutside}, to, w.Ports, why)
+		c.Needs.Add(End{Kind: OfAnyPod}, to, w.Ports, why)
 	}
 }
 
 // calledByAPI is what the API server connects to: webhooks of admission and of
 // conversion, and the servers of aggregated APIs.
-func (c *catalog) calledByAPI() {
+func (c *Catalog) calledByAPI() {
 	call := func(ref *evidence.Ref, p evidence.Path, namespace, service string, port *int32) {
 		at := int32(443)
 		if port != nil {
 			at = *port
 		}
-		s := c.services[name{namespace, service}]
-		if s == nil || number(at) == 0 {
+		s := c.Services[Name{namespace, service}]
+		if s == nil || Number(at) == 0 {
 			return
 		}
-		why := reason{at: field(ref, p), says: fmt.Sprintf("%s/%s:%d", namespace, service, at)}
-		for _, b := range c.graph.Backends(s) {
+		why := Reason{At: Field(ref, p), Says: fmt.Sprintf("%s/%s:%d", namespace, service, at)}
+		for _, b := range c.Backends(s) {
 			if b.Workload != nil {
-				c.needs.add(end{kind: ofAPIServer}, c.endOf(b.Workload), portsOf(s, b, number(at)), why)
+				c.Needs.Add(End{Kind: OfAPIServer}, c.EndOf(b.Workload), PortsOf(s, b, Number(at)), why)
 			}
 		}
 	}
@@ -100,12 +102,12 @@ func (c *catalog) calledByAPI() {
 			call(ref, evidence.NewPath("webhooks").Index(i, hook).Field("clientConfig", "service"), cc.Service.Namespace, cc.Service.Name, cc.Service.Port)
 		}
 	}
-	for _, o := range c.snap.ValidatingWebhooks {
+	for _, o := range c.Snap.ValidatingWebhooks {
 		for i := range o.Value.Webhooks {
 			client(o.Ref, i, o.Value.Webhooks[i].Name, &o.Value.Webhooks[i].ClientConfig)
 		}
 	}
-	for _, o := range c.snap.MutatingWebhooks {
+	for _, o := range c.Snap.MutatingWebhooks {
 		for i := range o.Value.Webhooks {
 			client(o.Ref, i, o.Value.Webhooks[i].Name, &o.Value.Webhooks[i].ClientConfig)
 		}
@@ -115,7 +117,7 @@ func (c *catalog) calledByAPI() {
 		Name      string `json:"name"`
 		Port      *int32 `json:"port"`
 	}
-	for _, o := range c.snap.Custom {
+	for _, o := range c.Snap.Custom {
 		switch o.Kind {
 		case "APIService":
 			var api struct {
@@ -146,34 +148,49 @@ func (c *catalog) calledByAPI() {
 	}
 }
 
+// A subject is one of those that a binding names.
+type subject struct {
+	binding *evidence.Binding
+	index   int
+}
+
+// readBindings notes for each ServiceAccount the first binding that names it: one is
+// reason enough.
+func (c *Catalog) readBindings() {
+	c.bound = map[Name]subject{}
+	for _, b := range c.Snap.Bindings {
+		for i, s := range b.Subjects {
+			at := Name{cmp.Or(s.Namespace, b.Namespace), s.Name}
+			if _, known := c.bound[at]; !known && s.Kind == rbacv1.ServiceAccountKind {
+				c.bound[at] = subject{b, i}
+			}
+		}
+	}
+}
+
 // reachesAPI needs the API server for pods that have a token and the rights to do
 // something with it.
-func (c *catalog) reachesAPI(w *evidence.Workload) {
+func (c *Catalog) reachesAPI(w *evidence.Workload) {
 	path, ok := c.token(w)
 	if !ok {
 		return
 	}
 	account := w.ServiceAccountName()
-	for _, b := range c.snap.Bindings {
-		for i, s := range b.Subjects {
-			if s.Kind != rbacv1.ServiceAccountKind || s.Name != account || s.Namespace != w.Namespace && !(s.Namespace == "" && b.Namespace == w.Namespace) {
-				continue
-			}
-			why := reason{at: field(b.Ref, evidence.NewPath("subjects").Index(i, s.Name)), says: fmt.Sprintf("binds %s to ServiceAccount %s, whose token the pods have (%s)", b.RoleRef.Name, account, path)}
-			c.apiNeed(c.endOf(w), why)
-			return // one binding is reason enough
-		}
+	if b, ok := c.bound[Name{w.Namespace, account}]; ok {
+		why := Reason{At: Field(b.binding.Ref, evidence.NewPath("subjects").Index(b.index, account)), Says: fmt.Sprintf("binds %s to ServiceAccount %s, whose token the pods have (%s)", b.binding.RoleRef.Name, account, path)}
+		c.apiNeed(c.EndOf(w), why)
+		return
 	}
 	for container := range w.Containers() {
 		if client := apiClient(container.Image); client != "" {
-			c.apiNeed(c.endOf(w), reason{at: field(w.Ref, w.Resolve(container.Path()).Field("image")), says: client + " is a client of the API server, and the pods have a token"})
+			c.apiNeed(c.EndOf(w), Reason{At: Field(w.Ref, w.Resolve(container.Path()).Field("image")), Says: client + " is a client of the API server, and the pods have a token"})
 			return
 		}
 	}
 }
 
 // token says by which field the pods have a token of their ServiceAccount.
-func (c *catalog) token(w *evidence.Workload) (evidence.Path, bool) {
+func (c *Catalog) token(w *evidence.Workload) (evidence.Path, bool) {
 	for i := range w.Pod.Volumes {
 		if p := w.Pod.Volumes[i].Projected; p != nil {
 			for _, s := range p.Sources {
@@ -184,7 +201,7 @@ func (c *catalog) token(w *evidence.Workload) (evidence.Path, bool) {
 		}
 	}
 	mounted := w.Pod.AutomountServiceAccountToken
-	if a := c.accounts[name{w.Namespace, w.ServiceAccountName()}]; mounted == nil && a != nil {
+	if a := c.accounts[Name{w.Namespace, w.ServiceAccountName()}]; mounted == nil && a != nil {
 		mounted = a.Value.AutomountServiceAccountToken
 	}
 	return w.PodPath.Field("serviceAccountName"), mounted == nil || *mounted
@@ -204,50 +221,10 @@ func apiClient(image string) string {
 }
 
 // apiNeed needs the API server from an end.
-func (c *catalog) apiNeed(from end, why reason) {
-	if from.kind != ofSet {
+func (c *Catalog) apiNeed(from End, why Reason) {
+	if from.Kind != OfSet {
 		return // a node's network
 	}
 	set := ports.Of(ports.TCP, 443, 443).Union(ports.Of(ports.TCP, 6443, 6443))
-	c.needs.add(from, end{kind: ofAPIServer}, set, why)
+	c.Needs.Add(from, End{Kind: OfAPIServer}, set, why)
 }
-
-// stated are the connections between pods that existing NetworkPolicies allow by
-// naming both ends and the port: somebody has said that they are needed. Policies
-// that this program wrote say nothing of their own.
-func (c *catalog) stated() {
-	for _, p := range c.snap.NetworkPolicies {
-		if !c.governed[p.Namespace] || p.Labels[managedBy] == manager {
-			continue
-		}
-		spec := &p.Value.Spec
-		subjects := c.selected(p.Namespace, &spec.PodSelector)
-		for i := range spec.Ingress {
-			r := &spec.Ingress[i]
-			at := evidence.NewPath("spec", "ingress").Index(i, "")
-			for _, peer := range r.From {
-				for _, other := range c.named(p.Namespace, &peer) {
-					for _, s := range subjects {
-						c.needs.add(end{kind: ofSet, set: other}, end{kind: ofSet, set: s}, statedPorts(s, r.Ports), reason{at: field(p.Ref, at), says: "an existing policy names both ends"})
-					}
-				}
-			}
-		}
-		for i := range spec.Egress {
-			r := &spec.Egress[i]
-			at := evidence.NewPath("spec", "egress").Index(i, "")
-			for _, peer := range r.To {
-				for _, other := range c.named(p.Namespace, &peer) {
-					for _, s := range subjects {
-						c.needs.add(end{kind: ofSet, set: s}, end{kind: ofSet, set: other}, statedPorts(other, r.Ports), reason{at: field(p.Ref, at), says: "an existing policy names both ends"})
-					}
-				}
-			}
-		}
-	}
-}
-
-const (
-	managedBy = "app.kubernetes.io/managed-by"
-	manager   = "gabion"
-)

@@ -1,4 +1,4 @@
-package networkpolicy
+package need
 
 import (
 	"fmt"
@@ -55,8 +55,8 @@ type monitorPort struct {
 	TargetPort *intstr.IntOrString `json:"targetPort"`
 }
 
-// decode reads an object whose JSON was kept.
-func decode[T any](ref *evidence.Ref, into *T) bool {
+// Decode reads an object whose JSON was kept.
+func Decode[T any](ref *evidence.Ref, into *T) bool {
 	return len(ref.JSON) > 0 && json.UnmarshalCaseSensitivePreserveInts(ref.JSON, into) == nil
 }
 
@@ -68,58 +68,58 @@ func (r *reader) operated() {
 	var object struct {
 		Spec prometheusSpec `json:"spec"`
 	}
-	if !decode(r.w.Ref, &object) {
+	if !Decode(r.w.Ref, &object) {
 		return
 	}
 	for i, a := range object.Spec.Alerting.Alertmanagers {
 		if a.Namespace == "" {
 			a.Namespace = r.w.Namespace
 		}
-		s := r.services[name{a.Namespace, a.Name}]
+		s := r.Services[Name{a.Namespace, a.Name}]
 		at := evidence.NewPath("spec", "alerting", "alertmanagers").Index(i, a.Name)
 		if s == nil {
-			r.notes.addf("%s names Service %s/%s, which was not read: no connection to it is opened", field(r.w.Ref, at), a.Namespace, a.Name)
+			r.Notes.Addf("%s names Service %s/%s, which was not read: no connection to it is opened", Field(r.w.Ref, at), a.Namespace, a.Name)
 			continue
 		}
 		for _, p := range s.Value.Spec.Ports {
 			if a.Port.Type == intstr.String && p.Name == a.Port.StrVal || a.Port.Type == intstr.Int && p.Port == a.Port.IntVal {
-				r.need(s, number(p.Port), reason{at: field(r.w.Ref, at), says: a.Name + ":" + a.Port.String()})
+				r.need(s, Number(p.Port), Reason{At: Field(r.w.Ref, at), Says: a.Name + ":" + a.Port.String()})
 			}
 		}
 	}
-	if r.w.Kind == "Alertmanager" && (r.w.Replicas == nil || *r.w.Replicas > 1) && r.from.kind == ofSet {
+	if r.w.Kind == "Alertmanager" && (r.w.Replicas == nil || *r.w.Replicas > 1) && r.from.Kind == OfSet {
 		mesh := ports.Of(ports.TCP, 9094, 9094).Union(ports.Of(ports.UDP, 9094, 9094))
-		r.needs.add(r.from, r.from, mesh, reason{at: field(r.w.Ref, evidence.NewPath("spec", "replicas")), says: "several Alertmanagers tell each other of alerts on port 9094"})
+		r.Needs.Add(r.from, r.from, mesh, Reason{At: Field(r.w.Ref, evidence.NewPath("spec", "replicas")), Says: "several Alertmanagers tell each other of alerts on port 9094"})
 	}
 }
 
 // monitors are the connections of those who collect metrics.
-func (c *catalog) monitors() {
+func (c *Catalog) monitors() {
 	var collectors []prometheus
-	for _, w := range c.snap.Workloads {
+	for _, w := range c.Snap.Workloads {
 		if w.Group() == "monitoring.coreos.com" && (w.Kind == "Prometheus" || w.Kind == "PrometheusAgent") {
 			var object struct {
 				Spec prometheusSpec `json:"spec"`
 			}
-			if decode(w.Ref, &object) {
+			if Decode(w.Ref, &object) {
 				collectors = append(collectors, prometheus{w, &object.Spec})
 			}
 		} else if isPrometheus(w) {
 			collectors = append(collectors, prometheus{w: w})
 		}
 	}
-	for _, ref := range c.snap.Objects {
+	for _, ref := range c.Snap.Objects {
 		if ref.Group() != "monitoring.coreos.com" || ref.Kind != "ServiceMonitor" && ref.Kind != "PodMonitor" {
 			continue
 		}
 		m := monitor{Ref: ref}
-		if !decode(ref, &m) {
-			c.notes.addf("%s could not be read: what collects its metrics is not opened", ref)
+		if !Decode(ref, &m) {
+			c.Notes.Addf("%s could not be read: what collects its metrics is not opened", ref)
 			continue
 		}
 		c.monitor(&m, collectors)
 	}
-	for _, w := range c.snap.Workloads {
+	for _, w := range c.Snap.Workloads {
 		c.scraped(w, collectors)
 	}
 }
@@ -136,7 +136,7 @@ func isPrometheus(w *evidence.Workload) bool {
 }
 
 // monitor needs what the Prometheuses that select a monitor connect to.
-func (c *catalog) monitor(m *monitor, collectors []prometheus) {
+func (c *Catalog) monitor(m *monitor, collectors []prometheus) {
 	var from []*evidence.Workload
 	for _, p := range collectors {
 		if p.spec != nil && c.selects(p, m.Ref) {
@@ -144,12 +144,12 @@ func (c *catalog) monitor(m *monitor, collectors []prometheus) {
 		}
 	}
 	if len(from) == 0 {
-		c.notes.addf("%s: no Prometheus that was read selects it: what collects its metrics is not opened", m.Ref)
+		c.Notes.Addf("%s: no Prometheus that was read selects it: what collects its metrics is not opened", m.Ref)
 		return
 	}
 	selector, err := metav1.LabelSelectorAsSelector(&m.Spec.Selector)
 	if err != nil {
-		c.notes.addf("%s: its selector is not valid: %v", m.Ref, err)
+		c.Notes.Addf("%s: its selector is not valid: %v", m.Ref, err)
 		return
 	}
 	meant := func(namespace string) bool {
@@ -158,12 +158,12 @@ func (c *catalog) monitor(m *monitor, collectors []prometheus) {
 	}
 	found := false
 	for i, e := range m.Spec.Endpoints {
-		why := reason{at: field(m.Ref, evidence.NewPath("spec", "endpoints").Index(i, e.Port))}
-		for _, s := range c.snap.Services {
+		why := Reason{At: Field(m.Ref, evidence.NewPath("spec", "endpoints").Index(i, e.Port))}
+		for _, s := range c.Snap.Services {
 			if !meant(s.Namespace) || !selector.Matches(labels.Set(s.Labels)) {
 				continue
 			}
-			for _, b := range c.graph.Backends(s) {
+			for _, b := range c.Backends(s) {
 				if b.Workload == nil {
 					continue
 				}
@@ -180,15 +180,15 @@ func (c *catalog) monitor(m *monitor, collectors []prometheus) {
 		}
 	}
 	for i, e := range m.Spec.PodEndpoints {
-		why := reason{at: field(m.Ref, evidence.NewPath("spec", "podMetricsEndpoints").Index(i, e.Port))}
-		for _, w := range c.snap.Workloads {
+		why := Reason{At: Field(m.Ref, evidence.NewPath("spec", "podMetricsEndpoints").Index(i, e.Port))}
+		for _, w := range c.Snap.Workloads {
 			if !meant(w.Namespace) || !selector.Matches(labels.Set(w.PodLabels)) {
 				continue
 			}
 			found = true
 			set := targetPort(w, e.TargetPort)
 			if e.Port != "" {
-				set = set.Union(portsNamed(w, e.Port))
+				set = set.Union(PortsNamed(w, e.Port))
 			}
 			c.collected(from, w, set, why)
 		}
@@ -204,17 +204,17 @@ func targetPort(w *evidence.Workload, p *intstr.IntOrString) ports.Set {
 	case p == nil:
 		return ports.Set{}
 	case p.Type == intstr.String:
-		return portsNamed(w, p.StrVal)
+		return PortsNamed(w, p.StrVal)
 	}
-	return single(ports.TCP, p.IntVal)
+	return Single(ports.TCP, p.IntVal)
 }
 
 // collected needs what some Prometheuses ask a workload for.
-func (c *catalog) collected(from []*evidence.Workload, w *evidence.Workload, set ports.Set, why reason) {
+func (c *Catalog) collected(from []*evidence.Workload, w *evidence.Workload, set ports.Set, why Reason) {
 	for _, p := range from {
-		why.says = fmt.Sprintf("%s collects its metrics", p.Ref)
-		if f, to := c.endOf(p), c.endOf(w); f.kind == ofSet || to.kind == ofSet {
-			c.needs.add(f, to, set, why)
+		why.Says = fmt.Sprintf("%s collects its metrics", p.Ref)
+		if f, to := c.EndOf(p), c.EndOf(w); f.Kind == OfSet || to.Kind == OfSet {
+			c.Needs.Add(f, to, set, why)
 		}
 	}
 }
@@ -222,7 +222,7 @@ func (c *catalog) collected(from []*evidence.Workload, w *evidence.Workload, set
 // selects reports whether a Prometheus takes a monitor: a selector that is not there
 // takes none, one that is empty takes all, and without one for namespaces it is the
 // Prometheus's own.
-func (c *catalog) selects(p prometheus, m *evidence.Ref) bool {
+func (c *Catalog) selects(p prometheus, m *evidence.Ref) bool {
 	objects, namespaces := p.spec.ServiceMonitorSelector, p.spec.ServiceMonitorNamespaceSelector
 	if m.Kind == "PodMonitor" {
 		objects, namespaces = p.spec.PodMonitorSelector, p.spec.PodMonitorNamespaceSelector
@@ -238,12 +238,12 @@ func (c *catalog) selects(p prometheus, m *evidence.Ref) bool {
 		return m.Namespace == p.w.Namespace
 	}
 	selector, err = metav1.LabelSelectorAsSelector(namespaces)
-	return err == nil && selector.Matches(c.namespaceLabels(m.Namespace))
+	return err == nil && selector.Matches(c.NamespaceLabels(m.Namespace))
 }
 
 // controlPlane knows what monitors of the cluster's own parts mean, whose Services a
 // folder of manifests does not have.
-func (c *catalog) controlPlane(m *monitor, from []*evidence.Workload) {
+func (c *Catalog) controlPlane(m *monitor, from []*evidence.Workload) {
 	means := m.Spec.Selector.MatchLabels
 	part := means["app.kubernetes.io/name"]
 	if part == "" {
@@ -252,42 +252,42 @@ func (c *catalog) controlPlane(m *monitor, from []*evidence.Workload) {
 	if part == "" {
 		part = means["component"]
 	}
-	why := reason{at: field(m.Ref, evidence.NewPath("spec", "selector"))}
+	why := Reason{At: Field(m.Ref, evidence.NewPath("spec", "selector"))}
 	for _, p := range from {
-		f := c.endOf(p)
-		why.says = fmt.Sprintf("%s collects the metrics of %s", p.Ref, printable(part))
+		f := c.EndOf(p)
+		why.Says = fmt.Sprintf("%s collects the metrics of %s", p.Ref, Printable(part))
 		switch part {
 		case "kubelet":
-			c.needs.add(f, end{kind: ofNodes}, ports.Of(ports.TCP, 10250, 10250), why)
+			c.Needs.Add(f, End{Kind: OfNodes}, ports.Of(ports.TCP, 10250, 10250), why)
 		case "kube-dns", "coredns":
-			c.needs.add(f, dnsPods(), ports.Of(ports.TCP, 9153, 9153), why)
+			c.Needs.Add(f, DNSPods(), ports.Of(ports.TCP, 9153, 9153), why)
 		case "kube-scheduler":
-			c.needs.add(f, end{kind: ofNodes}, ports.Of(ports.TCP, 10259, 10259), why)
+			c.Needs.Add(f, End{Kind: OfNodes}, ports.Of(ports.TCP, 10259, 10259), why)
 		case "kube-controller-manager":
-			c.needs.add(f, end{kind: ofNodes}, ports.Of(ports.TCP, 10257, 10257), why)
+			c.Needs.Add(f, End{Kind: OfNodes}, ports.Of(ports.TCP, 10257, 10257), why)
 		case "apiserver":
 			c.apiNeed(f, why)
 		default:
-			c.notes.addf("%s selects no Service and no pods that were read: what collects its metrics is not opened", m.Ref)
+			c.Notes.Addf("%s selects no Service and no pods that were read: what collects its metrics is not opened", m.Ref)
 		}
 	}
 }
 
 // scraped needs what the annotations prometheus.io ask for: a convention that the
 // configuration of many a Prometheus keeps to.
-func (c *catalog) scraped(w *evidence.Workload, collectors []prometheus) {
-	if w.PodAnnotations["prometheus.io/scrape"] != "true" || c.endOf(w).kind != ofSet {
+func (c *Catalog) scraped(w *evidence.Workload, collectors []prometheus) {
+	if w.PodAnnotations["prometheus.io/scrape"] != "true" || c.EndOf(w).Kind != OfSet {
 		return
 	}
-	why := reason{at: field(w.Ref, w.MetaPath.Field("annotations", "prometheus.io/scrape")), says: "asks to have its metrics collected"}
+	why := Reason{At: Field(w.Ref, w.MetaPath.Field("annotations", "prometheus.io/scrape")), Says: "asks to have its metrics collected"}
 	set := containerPorts(w)
 	if port := portOf(w.PodAnnotations["prometheus.io/port"]); port != 0 {
 		set = ports.Of(ports.TCP, port, port)
 	}
 	if len(collectors) == 0 {
-		c.notes.addf("%s %s on %s: no Prometheus is among what was read, and none is let in", why.at, why.says, set)
+		c.Notes.Addf("%s %s on %s: no Prometheus is among what was read, and none is let in", why.At, why.Says, set)
 	}
 	for _, p := range collectors {
-		c.needs.add(c.endOf(p.w), c.endOf(w), set, why)
+		c.Needs.Add(c.EndOf(p.w), c.EndOf(w), set, why)
 	}
 }
