@@ -109,7 +109,7 @@ excepted. What it could not look at is never a pass.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w\nSee '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(newScan(env), newSnapshot(env), newGuide(env), newExplain(env), newRules(env), newRBAC(env), newNetwork(env), newDiff(env), newFix(env), newGenerate(env), newVersion(env))
+	root.AddCommand(newScan(env), newSnapshot(env), newGuide(env), newExplain(env), newRules(env), newRBAC(env), newNetwork(env), newDiff(env), newFix(env), newGenerate(env), newServe(env), newVersion(env))
 	return root
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/fix"
 	"github.com/gabion-k8s/gabion/internal/guide"
+	"github.com/gabion-k8s/gabion/internal/remedy"
 	"github.com/gabion-k8s/gabion/internal/report"
 )
 
@@ -30,8 +31,13 @@ type fixOptions struct {
 	severity        string
 	unsafe          bool
 	inPlace         bool
+	interactive     bool
 	outputDir       string
 	output          string
+	live            liveFix
+	remedy          remedyFlags
+	known           *remedy.Known // what the flags of remedy say
+	overlay         overlayOptions
 }
 
 func newFix(env Env) *cobra.Command {
@@ -51,8 +57,15 @@ and must mean the same but for the fields of the fixes, and the result is judged
 the finding has to be gone, and no new one may have come. What cannot be proven is
 refused, with the reason.
 
-Files of manifests are edited, YAML and JSON. What a chart or an overlay renders is
-refused for now: it is not written where it is read.
+Files of manifests are edited, YAML and JSON. Of a chart the values are, or the template
+where a field is written out, else a patch for after the rendering is written. An overlay
+gets a patch, or its base is edited with --base.
+
+With --cluster objects of a live cluster are fixed. The patches are printed, or written
+to --output-dir, for kubectl apply --server-side; each was tried on the API server in a
+dry run, which changes nothing but takes the right to patch. --apply makes them, one
+namespace after the other; before each the way back is written to --undo-file, and
+--undo takes back what still is as it was made.
 
 Exit codes are those of scan, for the findings that were chosen and that are left
 after the fixes, whether there is a fix for them or not.`,
@@ -60,9 +73,18 @@ after the fixes, whether there is a fix for them or not.`,
   gabion fix deploy/ --write
   gabion fix deploy/ --unsafe --recommendation POD-08
   gabion fix deploy/ -o patch | git apply
-  gabion fix deploy/ --output-dir hardened/`,
+  gabion fix deploy/ --output-dir hardened/
+  gabion fix charts/web --values production.yaml
+  gabion fix --cluster -n shop --output-dir patches/
+  gabion fix --cluster -n shop --apply --undo-file before.json
+  gabion fix --undo before.json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.scan.complete(cmd, args); err != nil {
+			if o.live.undo != "" { // which reads nothing else
+				o.scan.paths = slices.Concat(args, o.scan.filenames)
+			} else if err := o.scan.complete(cmd, args); err != nil {
+				return err
+			}
+			if err := o.check(); err != nil {
 				return err
 			}
 			return runFix(cmd.Context(), env, o)
@@ -71,11 +93,11 @@ after the fixes, whether there is a fix for them or not.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringArrayVarP(&o.scan.filenames, "filename", "f", nil, "file or folder to read; same as PATH, repeatable")
-	f.StringVarP(&o.scan.namespace, "namespace", "n", "", "namespace of objects that name none")
 	f.StringSliceVar(&o.rules, "rule", nil, "fix findings of this rule only, repeatable")
 	f.StringSliceVar(&o.recommendations, "recommendation", nil, "fix findings of this recommendation only, repeatable")
 	f.StringVar(&o.severity, "severity", "", "fix findings of at least this severity only: critical, high, medium, low, info")
 	f.BoolVar(&o.unsafe, "unsafe", false, "make fixes as well that could stop a workload that runs today")
+	f.BoolVar(&o.interactive, "interactive", false, "go through the fixes one by one, and ask for each; needs a terminal")
 	f.BoolVar(&o.inPlace, "write", false, "edit the files in place")
 	f.StringVar(&o.outputDir, "output-dir", "", "write the edited files into this folder, and leave the originals")
 	f.StringVarP(&o.output, "output", "o", "", "patch or json (default: a diff for people)")
@@ -84,6 +106,10 @@ after the fixes, whether there is a fix for them or not.`,
 	f.StringArrayVar(&o.scan.exceptions, "exceptions", nil, "file of exceptions, repeatable: what is excepted is left alone")
 	f.StringVar(&o.scan.kubeVersion, "kubernetes-version", "", "judge as this Kubernetes release, X.Y (default: "+evidence.Newest().String()+")")
 	f.StringVar(&o.scan.color, "color", "auto", "auto, always or never; NO_COLOR and CLICOLOR_FORCE are honoured")
+	o.live.flags(f, &o.scan.sources)
+	o.remedy.flags(f)
+	o.scan.chartFlags(f)
+	o.overlay.flags(f)
 	o.scan.voiceFlags(f)
 	return cmd
 }
@@ -118,8 +144,22 @@ type FixRefused struct {
 }
 
 func runFix(ctx context.Context, env Env, o fixOptions) error {
+	switch {
+	case o.interactive && (o.scan.cluster || o.live.undo != ""):
+		return usagef("--interactive: files only, not a live cluster")
+	case o.live.undo != "":
+		return o.runUndo(ctx, env)
+	case o.scan.cluster:
+		return o.runCluster(ctx, env)
+	}
+	if _, isTerminal := env.Terminal(env.Stdin); o.interactive && !isTerminal {
+		return usagef("--interactive: standard input is no terminal")
+	}
 	chosen, err := o.chooser()
 	if err != nil {
+		return err
+	}
+	if o.known, err = o.remedy.known(); err != nil {
 		return err
 	}
 	o.scan.outputs = []string{"json"} // the format that wants all findings
@@ -131,15 +171,24 @@ func runFix(ctx context.Context, env Env, o fixOptions) error {
 	if err != nil {
 		return err
 	}
+	if len(worlds) != 1 {
+		return usagef("fix: files and clusters are fixed one at a time")
+	}
 	world := worlds[0]
 	rep, err := plan.judge(ctx, world)
 	if err != nil {
 		return err
 	}
 	m := newMender(plan, o)
+	m.openMedia(world)
 	m.collect(world, rep, chosen)
 	if err := m.mend(ctx); err != nil {
 		return err
+	}
+	if o.interactive {
+		if err := m.ask(ctx, env); err != nil {
+			return err
+		}
 	}
 	if err := m.write(env); err != nil {
 		return err
@@ -187,9 +236,8 @@ type mend struct {
 	finding *report.Finding
 	ref     *evidence.Ref
 	fix     *check.Fix
-	file    string
-	edit    fix.Edit
-	outcome fix.Outcome
+	home    medium // what the object is written in
+	outcome outcome
 	refused string // why it is not made, "" when it is
 	// held is set while others of the object are tried without it, fresh when it is
 	// made for the first time.
@@ -199,52 +247,72 @@ type mend struct {
 // made reports whether the fix is made as things stand.
 func (d *mend) made() bool { return d.refused == "" && !d.held }
 
+// wanted is what the fix asks for.
+func (d *mend) wanted() wanted {
+	return wanted{d.ref, d.finding.Rule, append([]check.Change{{Path: d.fix.Path, Value: d.fix.Value}}, d.fix.With...)}
+}
+
 // A mender makes the fixes that were chosen.
 type mender struct {
 	fixOptions
 	plan  *plan
+	media []medium
 	mends []*mend
-	files map[string]*mended
-	// names are those of the files that hold objects, in order.
-	names []string
+	// written are the files in which objects stand as they are.
+	written map[string]bool
+	// owners are the media of the objects of a world that was read again, by their ID.
+	owners []medium
+	// before are the files as they are, after those that the fixes change or make.
+	before, after texts
 }
 
-// A mended file is one as it was, and as it is with the fixes.
-type mended struct{ before, after []byte }
-
 func newMender(plan *plan, o fixOptions) *mender {
-	return &mender{fixOptions: o, plan: plan, files: map[string]*mended{}}
+	return &mender{fixOptions: o, plan: plan, written: map[string]bool{}, before: texts{}, after: texts{}}
 }
 
 // foundAt tells the findings of a run apart: the same object may be in two files.
 type foundAt struct{ id, file string }
 
-func placeOf(f *report.Finding) foundAt { return foundAt{f.ID, f.Location.File} }
+// place is where a finding was found. What a chart or an overlay makes is known by the
+// finding alone: the file that a field of it comes from changes with a fix.
+func (m *mender) place(id, file string) foundAt {
+	if !m.written[file] {
+		file = ""
+	}
+	return foundAt{id, file}
+}
+
+func (m *mender) placeOf(f *report.Finding) foundAt { return m.place(f.ID, f.Location.File) }
 
 // collect finds the fix of each finding that was chosen.
 func (m *mender) collect(world *evidence.Snapshot, rep *report.Report, chosen func(*report.Finding) bool) {
+	for _, ref := range world.Objects {
+		if ref.Source != nil && ref.Source.Type == "manifest" {
+			m.written[fileOf(ref)] = true
+		}
+	}
 	fixes := m.failures(world)
 	for i := range rep.Findings {
 		f := &rep.Findings[i]
 		if !chosen(f) {
 			continue
 		}
-		failure := fixes[placeOf(f)]
+		at := m.placeOf(f)
+		var failure check.Failure
+		if same := fixes[at]; len(same) > 0 { // several when overlays make the same object
+			failure = same[0]
+			fixes[at] = same[1:]
+		}
 		d := &mend{finding: f, ref: failure.Ref, fix: failure.Problem.Fix}
 		d.refused = m.unfit(d)
 		d.fresh = d.refused == ""
 		m.mends = append(m.mends, d)
 	}
-	for _, ref := range world.Objects {
-		if name := fileOf(ref); name != "" && !slices.Contains(m.names, name) {
-			m.names = append(m.names, name)
-		}
-	}
 }
 
 // failures are what the checks say of a world, with their fixes.
-func (m *mender) failures(world *evidence.Snapshot) map[foundAt]check.Failure {
-	fixes := map[foundAt]check.Failure{}
+func (m *mender) failures(world *evidence.Snapshot) map[foundAt][]check.Failure {
+	fixes := map[foundAt][]check.Failure{}
 	scan := check.NewScan(world, m.plan.engine.Settings)
 	for _, c := range checks.All() {
 		if !c.Asks(world) {
@@ -253,8 +321,9 @@ func (m *mender) failures(world *evidence.Snapshot) map[foundAt]check.Failure {
 		run := &check.Run{Scan: scan, Severity: c.Severity}
 		c.Run(run)
 		for _, f := range run.Failures {
-			at := f.Ref.Position(f.Problem.Path)
-			fixes[foundAt{engine.Fingerprint(c.ID, f.Ref, f.Problem.Container, f.Problem.Path), at.File}] = f
+			f.Problem.Fix = m.known.Fix(world, c.ID, f)
+			at := m.place(engine.Fingerprint(c.ID, f.Ref, f.Problem.Container, f.Problem.Path), f.Ref.Position(f.Problem.Path).File)
+			fixes[at] = append(fixes[at], f)
 		}
 	}
 	return fixes
@@ -265,7 +334,10 @@ func (m *mender) follow(now *evidence.Snapshot) (some bool) {
 	fixes := m.failures(now)
 	for _, d := range m.mends {
 		if d.fix == nil && d.ref != nil {
-			if d.fix = fixes[placeOf(d.finding)].Problem.Fix; d.fix != nil {
+			for _, f := range fixes[m.placeOf(d.finding)] {
+				d.fix = cmp.Or(d.fix, f.Problem.Fix)
+			}
+			if d.fix != nil {
 				d.refused = m.unfit(d)
 				d.fresh = d.refused == ""
 				some = some || d.fresh
@@ -275,30 +347,23 @@ func (m *mender) follow(now *evidence.Snapshot) (some bool) {
 	return some
 }
 
-// fileOf is the file that an object is written in, "" when it is not in one.
-func fileOf(ref *evidence.Ref) string {
-	if ref == nil || ref.Source == nil || ref.Source.Type != "manifest" || ref.Outline == nil || ref.Source.Ref == "-" {
-		return ""
-	}
-	return ref.Outline.At(0).File
-}
-
 // unfit is why a fix is not even tried, "" when it is.
 func (m *mender) unfit(d *mend) string {
+	for _, medium := range m.media {
+		if d.ref != nil && medium.holds(d.ref) {
+			d.home = medium
+		}
+	}
 	switch {
 	case d.fix == nil:
 		return "no automatic fix: " + cmp.Or(d.finding.Remediation.Summary, "a person has to decide")
-	case d.ref.Source != nil && d.ref.Source.Type == "helm":
-		return "rendered by the chart " + d.ref.Source.Ref + ": charts are not edited yet"
-	case d.ref.Source != nil && d.ref.Source.Type == "kustomize":
-		return "built by the overlay " + d.ref.Source.Ref + ": overlays are not edited yet"
-	case fileOf(d.ref) == "":
+	case d.home == nil && d.ref.Source != nil && (d.ref.Source.Type == "helm" || d.ref.Source.Type == "kustomize"):
+		return d.ref.Source.Ref + " is rendered as an Argo CD or Flux object asks: fix the chart or the overlay by itself"
+	case d.home == nil:
 		return "it is not read from a file that could be edited"
 	case d.fix.Breaks != "" && !m.unsafe:
 		return "--unsafe makes it, and may stop " + d.fix.Breaks
 	}
-	d.file = fileOf(d.ref)
-	d.edit = fix.Edit{Object: d.ref.Outline.At(0), Path: d.fix.Path.String(), Value: d.fix.Value}
 	return ""
 }
 
@@ -312,11 +377,9 @@ func (m *mender) print(env Env, rep *report.Report) error {
 		return e.Encode(m.report(rep))
 	}
 	if m.output == "patch" || !m.writes() {
-		for _, name := range m.names {
-			if f := m.files[name]; f != nil {
-				if err := m.printDiff(env, fix.Diff("a/"+tidy(name), "b/"+tidy(name), f.before, f.after)); err != nil {
-					return err
-				}
+		for _, name := range slices.Sorted(maps.Keys(m.after)) {
+			if err := m.printDiff(env, m.diff(name)); err != nil {
+				return err
 			}
 		}
 	}
@@ -328,6 +391,15 @@ func (m *mender) print(env Env, rep *report.Report) error {
 
 // writes tells whether files are written.
 func (m *mender) writes() bool { return m.inPlace || m.outputDir != "" }
+
+// diff is what the fixes change in a file.
+func (m *mender) diff(name string) string {
+	was, old := "a/"+tidy(name), m.before[name]
+	if _, exists := m.before[name]; !exists {
+		was = "/dev/null"
+	}
+	return fix.Diff(was, "b/"+tidy(name), old, m.after[name])
+}
 
 // tidy is a file's name as patch wants it below a/ and b/.
 func tidy(name string) string { return strings.TrimLeft(strings.TrimPrefix(name, "./"), "/") }
@@ -389,7 +461,9 @@ func (m *mender) summary(w io.Writer) {
 		switch {
 		case d.refused == "":
 			made++
-			files[d.file] = true
+			for _, e := range d.outcome.edits {
+				files[e.file] = true
+			}
 		case d.fix == nil:
 			unfixable++
 		default:
@@ -407,6 +481,13 @@ func (m *mender) summary(w io.Writer) {
 	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
 		fmt.Fprintf(w, "%s not fixed: %s\n", count(reasons[reason], "finding"), visible(reason))
 	}
+	for _, medium := range m.media {
+		if n, ok := medium.(noter); ok {
+			for _, line := range n.notes(m.after) {
+				fmt.Fprintln(w, visible(line))
+			}
+		}
+	}
 }
 
 func count(n int, what string) string {
@@ -423,10 +504,12 @@ func (m *mender) report(rep *report.Report) FixReport {
 			r.Refused = append(r.Refused, FixRefused{d.finding.ID, d.refused})
 			continue
 		}
-		r.Edits = append(r.Edits, FixEdit{
-			File: d.file, Line: d.finding.Location.Line, Finding: d.finding.ID, Rule: d.finding.Rule,
-			Path: d.edit.Path, Old: d.outcome.Old, New: d.fix.Value, Safe: d.fix.Breaks == "", Breaks: d.fix.Breaks,
-		})
+		for _, e := range d.outcome.edits {
+			r.Edits = append(r.Edits, FixEdit{
+				File: e.file, Line: e.line, Finding: d.finding.ID, Rule: d.finding.Rule,
+				Path: e.path, Old: e.old, New: e.value, Safe: d.fix.Breaks == "", Breaks: d.fix.Breaks,
+			})
+		}
 	}
 	return r
 }
@@ -444,8 +527,14 @@ func (m *mender) verdict(rep *report.Report) error {
 	return nil
 }
 
-// stands reports whether a file is still what was read.
-func stands(name string, before []byte) error {
+// stands reports whether a file is still what was read, or still missing.
+func stands(name string, before []byte, existed bool) error {
+	if _, err := os.Lstat(name); !existed {
+		if err == nil {
+			return fmt.Errorf("%s is there already, and would be written over", name)
+		}
+		return nil
+	}
 	now, err := os.ReadFile(name)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -14,8 +15,6 @@ import (
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/fix"
 	"github.com/gabion-k8s/gabion/internal/report"
-	"github.com/gabion-k8s/gabion/internal/source/files"
-	"github.com/gabion-k8s/gabion/internal/source/manifest"
 )
 
 // mostRounds is how often fixes are taken back, and what is left tried once more.
@@ -25,20 +24,20 @@ const mostRounds = 64
 // harmed, until nothing is to be taken back. Of several fixes of one object that
 // brought a new finding together, each is tried again by itself.
 func (m *mender) mend(ctx context.Context) error {
-	for _, name := range m.names {
-		text, err := readBounded(name)
+	for _, medium := range m.media {
+		files, err := medium.load()
 		if err != nil {
-			return usagef("read %s: %w", name, err)
+			return err
 		}
-		m.files[name] = &mended{before: text, after: text}
+		maps.Copy(m.before, files)
 	}
-	was, found, err := m.judge(ctx, func(f *mended) []byte { return f.before })
+	was, found, err := m.judge(ctx, m.before)
 	if err != nil {
 		return err
 	}
 	for range mostRounds {
 		m.apply()
-		now, left, err := m.judge(ctx, func(f *mended) []byte { return f.after })
+		now, left, err := m.judge(ctx, m.edited())
 		if err != nil {
 			return err
 		}
@@ -64,48 +63,62 @@ func (m *mender) release() (some bool) {
 	return some
 }
 
-func readBounded(name string) ([]byte, error) {
-	info, err := os.Stat(name)
-	switch {
-	case err != nil:
-		return nil, reason(err)
-	case !info.Mode().IsRegular():
-		return nil, errors.New("not a regular file")
-	case info.Size() > files.MaxFileSize:
-		return nil, errors.New("too big")
-	}
-	text, err := os.ReadFile(name)
-	return text, reason(err)
+// edited are all files as they are with the fixes.
+func (m *mender) edited() texts {
+	all := maps.Clone(m.before)
+	maps.Copy(all, m.after)
+	return all
 }
 
 // apply makes the fixes that are not refused, on the files as they were.
 func (m *mender) apply() {
-	for name, f := range m.files {
-		var list []*mend
-		var edits []fix.Edit
+	m.after = texts{}
+	for _, medium := range m.media {
+		var mends []*mend
+		var list []wanted
 		for _, d := range m.mends {
-			if d.made() && d.file == name {
-				list, edits = append(list, d), append(edits, d.edit)
+			if d.made() && d.home == medium {
+				mends, list = append(mends, d), append(list, d.wanted())
 			}
 		}
-		after, outcomes := fix.Apply(f.before, edits)
-		f.after = after
-		for i, d := range list {
-			if d.outcome = outcomes[i]; d.outcome.Err != nil {
-				d.refused = d.outcome.Err.Error()
+		if len(list) == 0 {
+			continue
+		}
+		changed, outcomes := medium.apply(m.before, list)
+		if name := m.clash(changed); name != "" {
+			refuse(mends, name+" is part of something else as well that is edited in the same run: fix them one at a time")
+			continue
+		}
+		maps.Copy(m.after, changed)
+		for i, d := range mends {
+			if d.outcome = outcomes[i]; d.outcome.err != nil {
+				d.refused = d.outcome.err.Error()
 			}
 		}
 	}
 }
 
-// judge judges the files, in one of their two states.
-func (m *mender) judge(ctx context.Context, state func(*mended) []byte) (*evidence.Snapshot, map[foundAt]*report.Finding, error) {
+// clash names a file that was changed in two ways.
+func (m *mender) clash(changed texts) string {
+	for _, name := range slices.Sorted(maps.Keys(changed)) {
+		if other, both := m.after[name]; both && !bytes.Equal(other, changed[name]) {
+			return name
+		}
+	}
+	return ""
+}
+
+// judge judges what files give.
+func (m *mender) judge(ctx context.Context, files texts) (*evidence.Snapshot, map[foundAt]*report.Finding, error) {
 	world := &evidence.Snapshot{}
-	reader := manifest.Reader{Options: manifest.Options{Namespace: m.scan.namespace, KeepJSON: true}}
-	source := &evidence.Source{Type: "manifest"}
-	world.Sources = append(world.Sources, source)
-	for _, name := range m.names {
-		manifest.Add(world, source, reader.Read(name, state(m.files[name])))
+	m.owners = m.owners[:0]
+	for _, medium := range m.media {
+		if err := medium.read(ctx, world, files); err != nil {
+			return nil, nil, err
+		}
+		for len(m.owners) < len(world.Objects) {
+			m.owners = append(m.owners, medium)
+		}
 	}
 	rep, err := m.plan.judge(ctx, world)
 	if err != nil {
@@ -113,7 +126,7 @@ func (m *mender) judge(ctx context.Context, state func(*mended) []byte) (*eviden
 	}
 	found := map[foundAt]*report.Finding{}
 	for i := range rep.Findings {
-		found[placeOf(&rep.Findings[i])] = &rep.Findings[i]
+		found[m.placeOf(&rep.Findings[i])] = &rep.Findings[i]
 	}
 	return world, found, nil
 }
@@ -122,13 +135,12 @@ func (m *mender) judge(ctx context.Context, state func(*mended) []byte) (*eviden
 // changed an object that they are not about, or holds them back when it is not clear
 // which of them it was. It reports whether there were any.
 func (m *mender) takeBack(was, now *evidence.Snapshot, before, after map[foundAt]*report.Finding) bool {
-	if what := m.disturbed(was, now); what != "" {
-		m.refuseAll(what + " would change as well")
+	if m.disturbed(was, now) {
 		return true
 	}
 	why := map[*mend]string{}
 	for _, d := range m.mends {
-		if d.made() && after[placeOf(d.finding)] != nil {
+		if d.made() && after[m.placeOf(d.finding)] != nil {
 			why[d] = "the finding would still be there afterwards"
 		}
 	}
@@ -177,27 +189,49 @@ func (m *mender) suspects(meant func(*mend) bool) (list []*mend) {
 	return list
 }
 
-// disturbed names an object that no fix is about, and that is not as it was.
-func (m *mender) disturbed(was, now *evidence.Snapshot) string {
+// disturbed takes back the fixes of what holds an object that is not what it was but for
+// the fixes that are about it.
+func (m *mender) disturbed(was, now *evidence.Snapshot) (some bool) {
 	if len(was.Objects) != len(now.Objects) {
-		return "the number of objects"
+		m.refuseAll("there would be more objects or fewer afterwards")
+		return true
 	}
-	touched := map[string]bool{}
+	edits := map[writtenAt][][]fix.Field{}
 	for _, d := range m.mends {
 		if d.made() {
-			touched[d.file+"\x00"+d.ref.String()] = true
+			edits[writtenOf(d.ref)] = append(edits[writtenOf(d.ref)], fieldsOf(d.wanted().changes))
 		}
 	}
 	for i, ref := range was.Objects {
-		if !touched[fileOf(ref)+"\x00"+ref.String()] && !bytes.Equal(ref.JSON, now.Objects[i].JSON) {
-			return ref.String()
+		after := now.Objects[i].JSON
+		fields := edits[writtenOf(ref)]
+		if bytes.Equal(ref.JSON, after) && len(fields) == 0 || fix.Proves(ref.JSON, after, fields) {
+			continue
 		}
+		some = true
+		refuse(m.suspects(func(d *mend) bool { return d.made() && d.home == m.owners[ref.ID] }), "something else of "+ref.String()+" would change as well")
 	}
-	return ""
+	return some
 }
 
-func (m *mender) refuseAll(why string) {
-	for _, d := range m.mends {
+// writtenAt tells objects apart that have the same name.
+type writtenAt struct {
+	object string
+	at     evidence.Position
+}
+
+func writtenOf(ref *evidence.Ref) writtenAt {
+	w := writtenAt{object: ref.String()}
+	if ref.Outline != nil {
+		w.at = ref.Outline.At(0)
+	}
+	return w
+}
+
+func (m *mender) refuseAll(why string) { refuse(m.mends, why) }
+
+func refuse(mends []*mend, why string) {
+	for _, d := range mends {
 		if d.refused == "" {
 			d.refused = why
 		}
@@ -211,15 +245,12 @@ func (m *mender) write(env Env) error {
 		return nil
 	}
 	targets := map[string]string{}
-	for _, name := range m.names {
-		f := m.files[name]
-		if bytes.Equal(f.before, f.after) {
-			continue
-		}
-		if err := stands(name, f.before); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(m.after)) {
+		_, existed := m.before[name]
+		if err := stands(name, m.before[name], existed); err != nil {
 			return usageError{err}
 		}
-		to, err := m.target(name)
+		to, err := m.target(name, existed)
 		if err != nil {
 			return usageError{err}
 		}
@@ -229,7 +260,7 @@ func (m *mender) write(env Env) error {
 		targets[to] = name
 	}
 	for to, name := range targets {
-		if err := putFile(to, name, m.files[name].after); err != nil {
+		if err := putFile(to, name, m.after[name]); err != nil {
 			return usagef("write %s: %w", to, err)
 		}
 	}
@@ -237,11 +268,13 @@ func (m *mender) write(env Env) error {
 }
 
 // target is where a file is written: through links, what stands there stays a link.
-func (m *mender) target(name string) (string, error) {
-	if m.outputDir == "" {
+func (m *mender) target(name string, exists bool) (string, error) {
+	switch local := filepath.Clean(name); {
+	case m.outputDir == "" && exists:
 		return filepath.EvalSymlinks(name)
-	}
-	if local := filepath.Clean(name); filepath.IsLocal(local) {
+	case m.outputDir == "":
+		return name, nil
+	case filepath.IsLocal(local):
 		return filepath.Join(m.outputDir, local), nil
 	}
 	for _, root := range m.scan.paths {
@@ -252,10 +285,17 @@ func (m *mender) target(name string) (string, error) {
 	return filepath.Join(m.outputDir, filepath.Base(name)), nil
 }
 
-// putFile writes a file in one step, with the permissions of the one it is made of.
+// newFileMode are the permissions of files that were not there.
+const newFileMode = 0o644
+
+// putFile writes a file in one step, with the permissions of the one it is made of, if
+// there is one.
 func putFile(to, from string, text []byte) error {
-	info, err := os.Stat(from)
-	if err != nil {
+	mode := os.FileMode(newFileMode)
+	switch info, err := os.Stat(from); {
+	case err == nil:
+		mode = info.Mode().Perm()
+	case !errors.Is(err, fs.ErrNotExist):
 		return reason(err)
 	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
@@ -267,7 +307,7 @@ func putFile(to, from string, text []byte) error {
 	}
 	defer os.Remove(tmp.Name())
 	_, err = tmp.Write(text)
-	if err := errors.Join(err, tmp.Chmod(info.Mode().Perm()), tmp.Close()); err != nil {
+	if err := errors.Join(err, tmp.Chmod(mode), tmp.Close()); err != nil {
 		return err
 	}
 	return os.Rename(tmp.Name(), to)

@@ -55,6 +55,8 @@ type sources struct {
 	program string
 	// keepJSON keeps the objects' JSON, for what reads more than checks do.
 	keepJSON bool
+	// usage asks a live cluster for measured use and how far autoscalers scale.
+	usage bool
 }
 
 // pathFlags are how files and snapshots are named.
@@ -232,7 +234,7 @@ func (s *sources) connect(watch *progress) ([]*live.Client, error) {
 	for _, name := range contexts {
 		o := live.Options{
 			Kubeconfig: s.kubeconfig, Context: name, As: s.as, AsGroups: s.asGroups,
-			RequestTimeout: time.Duration(s.requestTimeout), NoSecrets: s.noSecrets, Configz: s.configz, UserAgent: "gabion/" + tool().Version,
+			RequestTimeout: time.Duration(s.requestTimeout), NoSecrets: s.noSecrets, Configz: s.configz, Usage: s.usage, UserAgent: "gabion/" + tool().Version,
 		}
 		if s.namespace != "" {
 			o.Namespaces = []string{s.namespace}

@@ -26,11 +26,13 @@ const nodeFolder = "/etc/kubernetes/gabion"
 func newGenerate(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "generate KIND",
-		Short: "Configuration for nodes, and network policies, that meet the guide",
-		Long: `Print configuration for the nodes of a cluster, or policies for its network. Each kind
-says in comments at its head what it is, which recommendations it serves, and in which
-order to put it in place without an outage. Nothing is written and nothing is changed: what is printed is for you
-to read, to keep and to lay down.
+		Short: "Configuration for nodes, and guard rails for namespaces, that meet the guide",
+		Long: `Print what enforces the guide: configuration for the nodes of a cluster (its API server,
+kubelets and packet filter), and guard rails for what runs in it (Pod Security levels,
+admission policies, network policies, LimitRanges and ResourceQuotas, or all that one
+namespace needs). Each kind says in comments at its head what it is, which recommendations
+it serves, and in which order to put it in place without an outage. Nothing is written and
+nothing is changed: what is printed is for you to read, to keep and to lay down.
 
 By itself it lists the kinds.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,7 +46,7 @@ By itself it lists the kinds.`,
 			return usagef("no kind %q%s\nKinds: %s", args[0], didYouMean(args[0], kinds), strings.Join(kinds, ", "))
 		},
 	}
-	cmd.AddCommand(newAPIServerFlags(env), newAuditPolicy(env), newAuthenticationConfig(env), newEncryptionConfig(env), newFirewall(env), newKubeletConfig(env), newNetworkPolicy(env), newPodSecurity(env))
+	cmd.AddCommand(newAdmissionPolicy(env), newAPIServerFlags(env), newAuditPolicy(env), newAuthenticationConfig(env), newEncryptionConfig(env), newFirewall(env), newKubeletConfig(env), newLimitRange(env), newNamespace(env), newNetworkPolicy(env), newPodSecurity(env), newResourceQuota(env))
 	return cmd
 }
 

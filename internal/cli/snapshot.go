@@ -54,6 +54,7 @@ read: the file says what, and so does a scan of it.`,
 	f.StringVar(&o.file, "output-file", "", "file to write; required")
 	f.StringArrayVarP(&o.filenames, "filename", "f", nil, "file, folder or - to read; same as PATH, repeatable")
 	o.clusterFlags(f)
+	f.BoolVar(&o.usage, "usage", false, "collect what containers use, where the cluster serves metrics, and how far autoscalers scale: what gabion generate limitrange and resourcequota go by; takes list on pods in the group metrics.k8s.io")
 	o.hostFlags(f)
 	o.cloudFlags(f)
 	o.chartFlags(f)

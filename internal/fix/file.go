@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/source/yamldoc"
@@ -25,7 +26,8 @@ type file struct {
 type document struct {
 	start, end int // of the file as it was
 	text       []byte
-	tree       any // nil of one that cannot be read
+	was        any // before all edits, nil of one that cannot be read
+	tree       any // as it is now
 	read       bool
 	isJSON     bool
 	work       *int
@@ -39,9 +41,22 @@ type object struct {
 
 // A place is what an edit is about.
 type place struct {
-	doc   *document
+	doc    *document
+	fields []setting
+}
+
+// A setting is a field of a document and what it is set to.
+type setting struct {
 	path  path
 	value value
+}
+
+// stands reports whether all fields have the values that they were set to.
+func (p place) stands() bool {
+	return !slices.ContainsFunc(p.fields, func(s setting) bool {
+		now, found := get(p.doc.tree, s.path)
+		return !found || !reflect.DeepEqual(now, s.value.tree)
+	})
 }
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
@@ -133,7 +148,7 @@ func (f *file) addOne(start int, c yamldoc.Chunk) {
 		if err != nil {
 			return
 		}
-		d.tree, d.read = tree, true
+		d.was, d.tree, d.read = tree, tree, true
 		doc.Outline.Walk(func(n int, p evidence.Path) { f.note(d, doc.Outline.At(n), p) })
 	}
 }
@@ -175,19 +190,47 @@ func areItems(p path) bool {
 
 // place finds what an edit is about.
 func (f *file) place(e Edit) (place, error) {
-	o, known := f.objects[evidence.Position{Line: e.Object.Line, Column: e.Object.Column}]
-	switch {
-	case !known:
-		return place{}, fmt.Errorf("no object begins on line %d", e.Object.Line)
-	case o == nil:
-		return place{}, fmt.Errorf("several objects are written on line %d at once", e.Object.Line)
-	}
-	at, err := parsePath(e.Path)
+	o, err := f.object(e.Object)
 	if err != nil {
 		return place{}, err
 	}
-	v, err := parseValue(e.Value)
-	return place{o.doc, append(o.below[:len(o.below):len(o.below)], at...), v}, err
+	fields, err := settings(o.below, e.Fields)
+	return place{o.doc, fields}, err
+}
+
+// settings reads fields of an object.
+func settings(object path, fields []Field) ([]setting, error) {
+	list := make([]setting, len(fields))
+	for i, field := range fields {
+		at, err := parsePath(field.Path)
+		if err != nil {
+			return nil, err
+		}
+		v, err := parseValue(field.Value)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = setting{slices.Concat(object, at), v}
+	}
+	return list, nil
+}
+
+// object finds the object that stands at a place.
+func (f *file) object(at evidence.Position) (*object, error) {
+	if at.Line == 0 {
+		if len(f.docs) != 1 || !f.docs[0].read {
+			return nil, errors.New("the file is not one document")
+		}
+		return &object{doc: f.docs[0]}, nil
+	}
+	switch o, known := f.objects[evidence.Position{Line: at.Line, Column: at.Column}]; {
+	case !known:
+		return nil, fmt.Errorf("no object begins on line %d", at.Line)
+	case o == nil:
+		return nil, fmt.Errorf("several objects are written on line %d at once", at.Line)
+	default:
+		return o, nil
+	}
 }
 
 // bytes is the file with its documents as they are now.

@@ -1,7 +1,8 @@
 // Package fix changes single fields in the bytes of YAML and JSON files and leaves
 // every other byte as it was: comments, order, quoting, indentation, line ends,
-// anchors and document markers. It knows the block and the flow style, and makes
-// parents that are missing as the document would have written them.
+// anchors and document markers. It knows the block and the flow style, makes
+// parents that are missing as the document would have written them, and adds
+// elements to lists.
 //
 // It never guesses. After every edit the document is read again as kubectl reads
 // it, and the edit stands only if the field that was asked for has changed, and
@@ -19,12 +20,21 @@ import (
 	"github.com/gabion-k8s/gabion/internal/evidence"
 )
 
-// An Edit sets one field of one object.
+// An Edit sets fields of one object: all of them, or none.
 type Edit struct {
 	// Object is where the object stands in the file as it is before all edits, as the
-	// top of its outline says. Its File is not looked at.
+	// top of its outline says. Its File is not looked at. The zero Position is the top
+	// of the only document of the file.
 	Object evidence.Position
-	// Path is the field, as evidence.Path spells it: spec.containers[0].image.
+	Fields []Field
+}
+
+// A Field is one that an Edit sets.
+type Field struct {
+	// Path is the field, as evidence.Path spells it: spec.containers[0].image. An index
+	// that is the length of a list, as it is before all edits and with the elements that
+	// the Edit adds before, adds an element. When several edits do so, each adds one of
+	// its own, and elements that are equal are written once.
 	Path string
 	// Value is the new value as YAML in flow style.
 	Value string
@@ -32,9 +42,10 @@ type Edit struct {
 
 // An Outcome is what became of one edit.
 type Outcome struct {
-	// Old is the value that stood there, as JSON; "" when the field was missing.
-	Old string
-	// Changed is false when the value stood there already.
+	// Old are the values that stood there, as JSON and in the order of the fields; ""
+	// of a field that was missing.
+	Old []string
+	// Changed is false when the values stood there already.
 	Changed bool
 	// Err is why the edit was refused, nil when it was made or needs none.
 	Err error
@@ -63,14 +74,12 @@ func Apply(data []byte, edits []Edit) ([]byte, []Outcome) {
 	}
 	for i, p := range places {
 		if outcomes[i].Err == nil {
-			outcomes[i] = p.doc.set(p.path, p.value)
+			outcomes[i] = p.doc.setAll(p.fields)
 		}
 	}
 	for i, p := range places { // a later edit may have written over an earlier one
-		if o := &outcomes[i]; o.Err == nil {
-			if now, found := get(p.doc.tree, p.path); !found || !reflect.DeepEqual(now, p.value.tree) {
-				o.Err = errConflict
-			}
+		if o := &outcomes[i]; o.Err == nil && !p.stands() {
+			o.Err = errConflict
 		}
 	}
 	if slices.ContainsFunc(outcomes, func(o Outcome) bool { return errors.Is(o.Err, errConflict) }) {
@@ -112,25 +121,84 @@ func refuseAll(outcomes []Outcome, err error) []Outcome {
 	return outcomes
 }
 
-// set sets one field of a document, or says why not.
-func (d *document) set(at path, v value) Outcome {
-	old, found := get(d.tree, at)
-	o := Outcome{}
-	if found {
-		o.Old = toJSON(old)
-	}
-	if found && reflect.DeepEqual(old, v.tree) {
-		return o
-	}
+// setAll sets fields of a document, all of them or none, and notes where those went
+// that are elements added to lists.
+func (d *document) setAll(fields []setting) Outcome {
 	backup := *d
-	for _, part := range v.parts(old, at) {
-		if o.Err = d.setOne(part.at, part.value); o.Err != nil {
+	o := Outcome{Old: make([]string, len(fields))}
+	added := map[string][]int{}
+	for i := range fields {
+		s := &fields[i]
+		var changed bool
+		if o.Err = d.settle(s, added); o.Err == nil {
+			o.Old[i], changed, o.Err = d.set(s.path, s.value)
+		}
+		if o.Err != nil {
 			*d = backup
-			return o
+			return Outcome{Err: o.Err}
+		}
+		o.Changed = o.Changed || changed
+	}
+	return o
+}
+
+// settle replaces the indices past the end of lists, as they were before all edits, by
+// those that the elements get. added are those of the elements that the edit has added
+// so far, by list.
+func (d *document) settle(s *setting, added map[string][]int) error {
+	s.path = slices.Clone(s.path)
+	for i, step := range s.path {
+		above := s.path[:i]
+		was, _ := get(d.was, above)
+		n := step.index - length(was)
+		if step.name != "" || n < 0 {
+			continue
+		}
+		list := fmt.Sprint(above)
+		if n > len(added[list]) {
+			return fmt.Errorf("there is no element %d", step.index)
+		}
+		if n == len(added[list]) {
+			added[list] = append(added[list], d.free(above, length(was), s, i == len(s.path)-1))
+		}
+		s.path[i].index = added[list][n]
+	}
+	return nil
+}
+
+// free is the index that an element added to a list gets: that of an equal one which
+// another edit has added, else the next one. from is how many elements there were.
+func (d *document) free(list path, from int, s *setting, whole bool) int {
+	now, _ := get(d.tree, list)
+	elements, _ := now.([]any)
+	for i := from; whole && i < len(elements); i++ {
+		if reflect.DeepEqual(elements[i], s.value.tree) {
+			return i
 		}
 	}
-	o.Changed = true
-	return o
+	return len(elements)
+}
+
+func length(tree any) int {
+	list, _ := tree.([]any)
+	return len(list)
+}
+
+// set sets one field of a document, or says why not. It returns what stood there.
+func (d *document) set(at path, v value) (old string, changed bool, err error) {
+	had, found := get(d.tree, at)
+	if found {
+		old = toJSON(had)
+	}
+	if found && reflect.DeepEqual(had, v.tree) {
+		return old, false, nil
+	}
+	for _, part := range v.parts(had, at) {
+		if err := d.setOne(part.at, part.value); err != nil {
+			return "", false, err
+		}
+	}
+	return old, true, nil
 }
 
 // setOne tries the ways in which a field can be written, and takes the first one

@@ -47,7 +47,7 @@ func TestApply(t *testing.T) {
 		{"a key that needs quotes", "a: 1\n", "n", "2", 1, 1, "a: 1\n\"n\": 2\n"},
 		{"already so", "a: yes # as YAML has it\n", "a", "true", 1, 1, "a: yes # as YAML has it\n"},
 	} {
-		out, outcomes := fix.Apply([]byte(test.text), []fix.Edit{{Object: evidence.Position{Line: test.line, Column: test.column}, Path: test.path, Value: test.value}})
+		out, outcomes := fix.Apply([]byte(test.text), []fix.Edit{{evidence.Position{Line: test.line, Column: test.column}, []fix.Field{{test.path, test.value}}}})
 		reason, refused := strings.CutPrefix(test.want, "refused: ")
 		switch err := outcomes[0].Err; {
 		case refused && (err == nil || !strings.Contains(err.Error(), reason)):
@@ -64,7 +64,12 @@ func TestApply(t *testing.T) {
 // that cannot both be, the earlier is refused.
 func TestSeveralEdits(t *testing.T) {
 	at := evidence.Position{Line: 1, Column: 1}
-	edits := []fix.Edit{{at, "s.a", "true"}, {at, "s.b", "[x]"}, {at, "q", "1"}, {at, "q", "2"}}
+	edits := []fix.Edit{
+		{at, []fix.Field{{"s.a", "true"}}},
+		{at, []fix.Field{{"s.b", "[x]"}}},
+		{at, []fix.Field{{"q", "1"}}},
+		{at, []fix.Field{{"q", "2"}}},
+	}
 	out, outcomes := fix.Apply([]byte("k: v\n"), edits)
 	if want := "k: v\ns:\n  a: true\n  b:\n  - x\nq: 2\n"; string(out) != want {
 		t.Error(cmp.Diff(want, string(out)))
@@ -72,6 +77,36 @@ func TestSeveralEdits(t *testing.T) {
 	for i, refused := range []bool{false, false, true, false} {
 		if (outcomes[i].Err != nil) != refused {
 			t.Errorf("edit %d: %v", i, outcomes[i].Err)
+		}
+	}
+}
+
+// Fields that belong together are set together or not at all, and elements that
+// several edits add to a list all find room.
+func TestAddedElements(t *testing.T) {
+	const mounts, volumes = "mounts[1]", "volumes[0]"
+	volume := func(name string) string { return "{name: " + name + ", emptyDir: {}}" }
+	for _, test := range []struct{ name, text, want string }{
+		{"in blocks", "mounts:\n  - {a: 1} # the only one\nz: 1\n", "mounts:\n  - {a: 1} # the only one\n  - {b: 1}\n  - {b: 2}\nz: 1\nvolumes:\n  - name: one\n    emptyDir: {}\n  - name: two\n    emptyDir: {}\n"},
+		{"in brackets", "{mounts: [{a: 1}], volumes: []}\n", "{mounts: [{a: 1}, {b: 1}, {b: 2}], volumes: [{name: one, emptyDir: {}}, {name: two, emptyDir: {}}]}\n"},
+		{"where nothing is written", "mounts: [a]\nvolumes: # none\nz: 1\n", "mounts: [a, {b: 1}, {b: 2}]\nvolumes: # none\n- name: one\n  emptyDir: {}\n- name: two\n  emptyDir: {}\nz: 1\n"},
+		{"in JSON", "{\n  \"mounts\": [\n    1\n  ],\n  \"volumes\": []\n}\n", "{\n  \"mounts\": [\n    1,\n    {\n      \"b\": 1\n    },\n    {\n      \"b\": 2\n    }\n  ],\n  \"volumes\": [\n    {\n      \"name\": \"one\",\n      \"emptyDir\": {}\n    },\n    {\n      \"name\": \"two\",\n      \"emptyDir\": {}\n    }\n  ]\n}\n"},
+	} {
+		at := evidence.Position{}
+		out, outcomes := fix.Apply([]byte(test.text), []fix.Edit{
+			{at, []fix.Field{{volumes, volume("one")}, {mounts, "{b: 1}"}}},
+			{at, []fix.Field{{volumes, volume("two")}, {mounts, "{b: 2}"}}},
+			{at, []fix.Field{{volumes, volume("one")}}},                      // is there
+			{at, []fix.Field{{"new", "1"}, {"mounts[7]", "1"}}},              // and so neither
+			{at, []fix.Field{{volumes, "{name: three}"}, {"mounts.x", "1"}}}, // likewise
+		})
+		if string(out) != test.want {
+			t.Errorf("%s: %s", test.name, cmp.Diff(test.want, string(out)))
+		}
+		for i, refused := range []bool{false, false, false, true, true} {
+			if (outcomes[i].Err != nil) != refused {
+				t.Errorf("%s, edit %d: %v", test.name, i, outcomes[i].Err)
+			}
 		}
 	}
 }

@@ -190,7 +190,7 @@ func get(tree any, at path) (any, bool) {
 }
 
 // with returns a tree in which the value at a path is another; what is not on the
-// path is shared with the old one.
+// path is shared with the old one. The index behind the last element adds one.
 func with(tree any, at path, v any) (any, error) {
 	if len(at) == 0 {
 		return v, nil
@@ -198,12 +198,15 @@ func with(tree any, at path, v any) (any, error) {
 	s := at[0]
 	if s.name == "" {
 		list, ok := tree.([]any)
-		if !ok || s.index >= len(list) {
+		if !ok && tree != nil || s.index > len(list) {
 			return nil, fmt.Errorf("there is no element %d", s.index)
 		}
+		list = append(slices.Clone(list), nil)
 		child, err := with(list[s.index], at[1:], v)
-		list = slices.Clone(list)
 		list[s.index] = child
+		if s.index < len(list)-1 {
+			list = list[:len(list)-1]
+		}
 		return list, err
 	}
 	fields, ok := tree.(map[string]any)

@@ -83,6 +83,8 @@ func (w *writer) ways(n *yaml.Node, at path, v value) ([]splices, error) {
 			return w.replace(n, nil, child, v)
 		}
 		return w.ways(child, at[1:], v)
+	case s.name == "" && n.Kind == yaml.SequenceNode && s.index == len(n.Content):
+		return w.add(n, at[1:], v)
 	case s.name == "" || n.Kind != yaml.MappingNode:
 		return nil, errElsewise
 	}
@@ -152,12 +154,16 @@ func resolved(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// nested wraps a value into the mappings that are missing around it.
+// nested wraps a value into the mappings and lists that are missing around it.
 func nested(at path, v value) (*yaml.Node, error) {
 	n := v.node
 	for _, s := range slices.Backward(at) {
-		if s.name == "" {
+		if s.name == "" && s.index > 0 {
 			return nil, fmt.Errorf("there is no element %d", s.index)
+		}
+		if s.name == "" {
+			n = &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{n}}
+			continue
 		}
 		key := &yaml.Node{Kind: yaml.ScalarNode, Value: s.name}
 		if !isPlainKey(s.name) {
@@ -273,9 +279,35 @@ func (w *writer) insert(n *yaml.Node, at path, v value) ([]splices, error) {
 	if len(n.Content) == 0 {
 		return nil, errElsewise
 	}
-	lines := w.block(node, w.column(n.Content[0]))
+	return w.after(n, w.block(node, w.column(n.Content[0])))
+}
+
+// add adds an element to the end of a list.
+func (w *writer) add(n *yaml.Node, rest path, v value) ([]splices, error) {
+	element, err := nested(rest, v)
+	if err != nil {
+		return nil, err
+	}
+	list := &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{element}}
+	if isFlow(n) {
+		return w.insertFlow(n, list)
+	}
+	lines := w.block(list, w.column(n))
+	if last := n.Content[len(n.Content)-1]; isFlow(last) { // as its neighbour is written
+		lines = []string{strings.Repeat(" ", w.column(n)) + "- " + w.flow(element)}
+	}
+	return w.after(n, lines)
+}
+
+// after puts lines behind the last field or element of a block, or else behind a field
+// before it.
+func (w *writer) after(n *yaml.Node, lines []string) ([]splices, error) {
 	var ways []splices
-	for i := len(n.Content) - 1; i > 0 && len(ways) < mostTries; i -= 2 {
+	tries := mostTries
+	if n.Kind == yaml.SequenceNode {
+		tries = 1 // elements have an order
+	}
+	for i := len(n.Content) - 1; i >= 0 && tries > 0; i, tries = i-2, tries-1 {
 		end, err := w.childEnd(n, i)
 		if err != nil {
 			continue
@@ -290,15 +322,15 @@ func (w *writer) insert(n *yaml.Node, at path, v value) ([]splices, error) {
 	return ways, nil
 }
 
-// insertFlow adds a field to a mapping in braces, on a line of its own if the others
-// have one.
+// insertFlow adds what is in node, a field or an element, to a mapping in braces or a
+// list in brackets, on a line of its own if the others have one.
 func (w *writer) insertFlow(n, node *yaml.Node) ([]splices, error) {
 	start := w.start(n)
 	end, err := w.end(n, n.Column)
 	if err != nil {
 		return nil, err
 	}
-	inside := strings.TrimSuffix(strings.TrimPrefix(w.flow(node), "{"), "}")
+	inside := unwrap(w.flow(node))
 	if len(n.Content) == 0 {
 		if len(bytes.TrimSpace(w.text[start+1:end-1])) > 0 {
 			return nil, errElsewise
@@ -318,7 +350,7 @@ func (w *writer) insertFlow(n, node *yaml.Node) ([]splices, error) {
 		return []splices{w.over(last, last, w.comma()+inside)}, nil
 	}
 	if unit := w.unit(); w.isJSON && unit != "" {
-		inside = strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(w.spread(node, strings.TrimSuffix(indent, unit), unit), "{"), "}"))
+		inside = strings.TrimSpace(unwrap(w.spread(node, strings.TrimSuffix(indent, unit), unit)))
 	}
 	return []splices{
 		{{last, last, ","}, {w.lineEnd(last), w.lineEnd(last), w.eol + indent + inside}},
@@ -326,6 +358,9 @@ func (w *writer) insertFlow(n, node *yaml.Node) ([]splices, error) {
 		w.over(last, last, w.comma()+inside),
 	}, nil
 }
+
+// unwrap is what stands between the braces or brackets of a mapping or a list.
+func unwrap(text string) string { return text[1 : len(text)-1] }
 
 // unit is by how much the lines of JSON are indented, "" when it has but one.
 func (w *writer) unit() string {
