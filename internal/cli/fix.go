@@ -262,6 +262,8 @@ type mender struct {
 	written map[string]bool
 	// owners are the media of the objects of a world that was read again, by their ID.
 	owners []medium
+	// gaps are what was not seen when the objects were read first.
+	gaps []evidence.Gap
 	// before are the files as they are, after those that the fixes change or make.
 	before, after texts
 }
@@ -286,6 +288,7 @@ func (m *mender) placeOf(f *report.Finding) foundAt { return m.place(f.ID, f.Loc
 
 // collect finds the fix of each finding that was chosen.
 func (m *mender) collect(world *evidence.Snapshot, rep *report.Report, chosen func(*report.Finding) bool) {
+	m.gaps = world.Gaps
 	for _, ref := range world.Objects {
 		if ref.Source != nil && ref.Source.Type == "manifest" {
 			m.written[fileOf(ref)] = true

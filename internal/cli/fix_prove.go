@@ -120,6 +120,11 @@ func (m *mender) judge(ctx context.Context, files texts) (*evidence.Snapshot, ma
 			m.owners = append(m.owners, medium)
 		}
 	}
+	for _, gap := range m.gaps { // what was not seen is not seen now either
+		if !slices.Contains(world.Gaps, gap) {
+			world.Gaps = append(world.Gaps, gap)
+		}
+	}
 	rep, err := m.plan.judge(ctx, world)
 	if err != nil {
 		return nil, nil, err
