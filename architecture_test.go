@@ -77,17 +77,18 @@ var rooms = map[string][]string{
 	"internal/fix/patch":                {},
 	"internal/apply":                    {"internal/fix/patch", "k8s.io/apimachinery/"},
 	"internal/server/admission":         {"internal/check", "internal/checks", "internal/engine", "internal/evidence", "internal/guide", "internal/report", "internal/source/cluster", "internal/source/kind", "k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/", "sigs.k8s.io/json"},
-	"internal/fix/rendered":             {"internal/evidence", "internal/fix", "internal/source/yamldoc"},
-	"internal/fix/chart":                {"internal/fix", "internal/fix/rendered", "internal/source/helm", "internal/source/yamldoc", "go.yaml.in/yaml/v3"},
-	"internal/fix/overlay":              {"internal/evidence", "internal/fix", "internal/fix/rendered", "internal/source/kustomize", "internal/source/yamldoc", "go.yaml.in/yaml/v3"},
-	"internal/fix":                      {"internal/evidence", "internal/source/yamldoc", "go.yaml.in/yaml/v3"},
+	"internal/fix/fieldpath":            {},
+	"internal/fix/rendered":             {"internal/evidence", "internal/fix", "internal/fix/fieldpath", "internal/source/yamldoc"},
+	"internal/fix/chart":                {"internal/fix", "internal/fix/fieldpath", "internal/fix/rendered", "internal/source/helm", "internal/source/yamldoc", "go.yaml.in/yaml/v3"},
+	"internal/fix/overlay":              {"internal/evidence", "internal/fix", "internal/fix/fieldpath", "internal/fix/rendered", "internal/source/kustomize", "internal/source/yamldoc", "go.yaml.in/yaml/v3"},
+	"internal/fix":                      {"internal/evidence", "internal/fix/fieldpath", "internal/source/yamldoc", "go.yaml.in/yaml/v3"},
 	"docs/generate":                     {"internal/cli", "internal/check", "internal/checks", "internal/guide", "github.com/spf13/cobra", "github.com/spf13/cobra/doc"},
 	"test/bench":                        {"go.yaml.in/yaml/v3"},
 	"internal/source/files":             {"internal/evidence", "internal/source/", "go.yaml.in/yaml/v3"},
 }
 
 // pure rooms judge: they read no file, open no connection and start nothing.
-var pure = []string{"internal/guide", "internal/evidence", "internal/credential", "internal/rbac", "internal/reach", "internal/network", "internal/picture", "internal/flows", "internal/fix", "internal/fix/chart", "internal/fix/overlay", "internal/fix/patch", "internal/fix/rendered", "internal/remedy", "internal/escalate", "internal/firewall", "internal/generate", "internal/generate/admissionpolicy", "internal/generate/limits", "internal/generate/namespace", "internal/generate/networkpolicy", "internal/generate/podsecurity", "internal/reach/need",
+var pure = []string{"internal/guide", "internal/evidence", "internal/credential", "internal/rbac", "internal/reach", "internal/network", "internal/picture", "internal/flows", "internal/fix", "internal/fix/chart", "internal/fix/fieldpath", "internal/fix/overlay", "internal/fix/patch", "internal/fix/rendered", "internal/remedy", "internal/escalate", "internal/firewall", "internal/generate", "internal/generate/admissionpolicy", "internal/generate/limits", "internal/generate/namespace", "internal/generate/networkpolicy", "internal/generate/podsecurity", "internal/reach/need",
 	"internal/check", "internal/checks", "internal/engine", "internal/report"}
 
 var impure = []string{"os", "os/exec", "net", "net/http", "syscall", "io/ioutil", "plugin"}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/fix/chart"
+	"github.com/gabion-k8s/gabion/internal/fix/fieldpath"
 	layers "github.com/gabion-k8s/gabion/internal/fix/overlay"
 	"github.com/gabion-k8s/gabion/internal/fix/rendered"
 	"github.com/gabion-k8s/gabion/internal/source/files"
@@ -376,7 +377,7 @@ func madeEditOf(was *rendered.World, e rendered.Edit, want rendered.Want) madeEd
 		made.path = e.Fields[0].Path
 	}
 	o, _ := was.Find(want.Object)
-	if old, found := rendered.Get(o.Tree, want.Path); found {
+	if old, found := fieldpath.Get(o.Tree, want.Path); found {
 		if text, err := json.Marshal(old); err == nil {
 			made.old = string(text)
 		}

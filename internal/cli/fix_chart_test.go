@@ -16,7 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/gabion-k8s/gabion/internal/fix/chart"
-	"github.com/gabion-k8s/gabion/internal/fix/rendered"
+	"github.com/gabion-k8s/gabion/internal/fix/fieldpath"
 	"github.com/gabion-k8s/gabion/internal/source/helm"
 )
 
@@ -115,16 +115,16 @@ func fieldsOfChart(t *testing.T, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	fields := map[string]string{}
-	var walk func(v any, at rendered.Path, id string)
-	walk = func(v any, at rendered.Path, id string) {
+	var walk func(v any, at fieldpath.Path, id string)
+	walk = func(v any, at fieldpath.Path, id string) {
 		switch v := v.(type) {
 		case map[string]any:
 			for name, child := range v {
-				walk(child, at.Below(rendered.Step{Name: name}), id)
+				walk(child, at.Below(fieldpath.Step{Name: name}), id)
 			}
 		case []any:
 			for i, child := range v {
-				walk(child, at.Below(rendered.Step{Index: i}), id)
+				walk(child, at.Below(fieldpath.Step{Index: i}), id)
 			}
 		default:
 			text, err := json.Marshal(v)

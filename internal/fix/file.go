@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/fix/fieldpath"
 	"github.com/gabion-k8s/gabion/internal/source/yamldoc"
 )
 
@@ -36,7 +37,7 @@ type document struct {
 // An object is a document, or an item of a list in it.
 type object struct {
 	doc   *document
-	below path
+	below fieldpath.Path
 }
 
 // A place is what an edit is about.
@@ -47,14 +48,14 @@ type place struct {
 
 // A setting is a field of a document and what it is set to.
 type setting struct {
-	path  path
+	path  fieldpath.Path
 	value value
 }
 
 // stands reports whether all fields have the values that they were set to.
 func (p place) stands() bool {
 	return !slices.ContainsFunc(p.fields, func(s setting) bool {
-		now, found := get(p.doc.tree, s.path)
+		now, found := fieldpath.Get(p.doc.tree, s.path)
 		return !found || !reflect.DeepEqual(now, s.value.tree)
 	})
 }
@@ -161,7 +162,7 @@ func (f *file) note(d *document, at evidence.Position, p evidence.Path) {
 	if p.Len() > 2*maxLists {
 		return
 	}
-	var below path
+	var below fieldpath.Path
 	if p.Len() > 0 {
 		var err error
 		if below, err = parsePath(p.String()); err != nil || !areItems(below) {
@@ -179,9 +180,9 @@ func (f *file) note(d *document, at evidence.Position, p evidence.Path) {
 	}
 }
 
-func areItems(p path) bool {
+func areItems(p fieldpath.Path) bool {
 	for i, s := range p {
-		if i%2 == 0 && s.name != "items" || i%2 == 1 && s.name != "" {
+		if i%2 == 0 && s.Name != "items" || i%2 == 1 && s.Name != "" {
 			return false
 		}
 	}
@@ -199,7 +200,7 @@ func (f *file) place(e Edit) (place, error) {
 }
 
 // settings reads fields of an object.
-func settings(object path, fields []Field) ([]setting, error) {
+func settings(object fieldpath.Path, fields []Field) ([]setting, error) {
 	list := make([]setting, len(fields))
 	for i, field := range fields {
 		at, err := parsePath(field.Path)

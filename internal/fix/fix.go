@@ -18,6 +18,7 @@ import (
 	"slices"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/fix/fieldpath"
 )
 
 // An Edit sets fields of one object: all of them, or none.
@@ -149,27 +150,27 @@ func (d *document) settle(s *setting, added map[string][]int) error {
 	s.path = slices.Clone(s.path)
 	for i, step := range s.path {
 		above := s.path[:i]
-		was, _ := get(d.was, above)
-		n := step.index - length(was)
-		if step.name != "" || n < 0 {
+		was, _ := fieldpath.Get(d.was, above)
+		n := step.Index - length(was)
+		if step.Name != "" || n < 0 {
 			continue
 		}
 		list := fmt.Sprint(above)
 		if n > len(added[list]) {
-			return fmt.Errorf("there is no element %d", step.index)
+			return fmt.Errorf("there is no element %d", step.Index)
 		}
 		if n == len(added[list]) {
 			added[list] = append(added[list], d.free(above, length(was), s, i == len(s.path)-1))
 		}
-		s.path[i].index = added[list][n]
+		s.path[i].Index = added[list][n]
 	}
 	return nil
 }
 
 // free is the index that an element added to a list gets: that of an equal one which
 // another edit has added, else the next one. from is how many elements there were.
-func (d *document) free(list path, from int, s *setting, whole bool) int {
-	now, _ := get(d.tree, list)
+func (d *document) free(list fieldpath.Path, from int, s *setting, whole bool) int {
+	now, _ := fieldpath.Get(d.tree, list)
 	elements, _ := now.([]any)
 	for i := from; whole && i < len(elements); i++ {
 		if reflect.DeepEqual(elements[i], s.value.tree) {
@@ -185,8 +186,8 @@ func length(tree any) int {
 }
 
 // set sets one field of a document, or says why not. It returns what stood there.
-func (d *document) set(at path, v value) (old string, changed bool, err error) {
-	had, found := get(d.tree, at)
+func (d *document) set(at fieldpath.Path, v value) (old string, changed bool, err error) {
+	had, found := fieldpath.Get(d.tree, at)
 	if found {
 		old = toJSON(had)
 	}
@@ -203,8 +204,8 @@ func (d *document) set(at path, v value) (old string, changed bool, err error) {
 
 // setOne tries the ways in which a field can be written, and takes the first one
 // that changes it and nothing else.
-func (d *document) setOne(at path, v value) error {
-	if had, found := get(d.tree, at); found && reflect.DeepEqual(had, v.tree) {
+func (d *document) setOne(at fieldpath.Path, v value) error {
+	if had, found := fieldpath.Get(d.tree, at); found && reflect.DeepEqual(had, v.tree) {
 		return nil
 	}
 	want, err := with(d.tree, at, v.tree)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
+	"github.com/gabion-k8s/gabion/internal/fix/fieldpath"
 )
 
 var values = []string{"true", "false", "7", "RuntimeDefault", `"quoted: yes"`, "v1.36", "[ALL]", "{type: RuntimeDefault}", "{a: {b: [c, {d: 1}]}}", "{}", "'10'"}
@@ -68,7 +69,7 @@ func setsOne(t *testing.T, text []byte, doc int, at, newValue string) bool {
 			t.Errorf("%s = %s, document %d: %s\n%s", at, newValue, i, cmp.Diff(expect, now.tree), out)
 		}
 	}
-	old, had := get(d.tree, steps)
+	old, had := fieldpath.Get(d.tree, steps)
 	if _, collection := old.(map[string]any); !collection && len(at) > 0 {
 		sameLines(t, text, out, at+" = "+newValue, spanOf(t, d, steps, had))
 	}
@@ -100,7 +101,7 @@ func sameLines(t *testing.T, old, now []byte, what string, may int) {
 
 // spanOf is how many lines the value at a path stands on, 1 when it is missing. What is
 // merged or repeated is written elsewhere.
-func spanOf(t *testing.T, d *document, at path, had bool) int {
+func spanOf(t *testing.T, d *document, at fieldpath.Path, had bool) int {
 	t.Helper()
 	if !had {
 		return 1
@@ -113,10 +114,10 @@ func spanOf(t *testing.T, d *document, at path, had bool) int {
 	for _, s := range at {
 		n = resolved(n)
 		switch {
-		case s.name == "":
-			n, column = n.Content[s.index], n.Column
+		case s.Name == "":
+			n, column = n.Content[s.Index], n.Column
 		default:
-			key, child := field(n, s.name)
+			key, child := field(n, s.Name)
 			if key == nil {
 				return 1 // merged
 			}
@@ -303,7 +304,7 @@ func FuzzSeveral(f *testing.F) {
 
 func isCollection(tree any, at string) bool {
 	steps, _ := parsePath(at)
-	v, _ := get(tree, steps)
+	v, _ := fieldpath.Get(tree, steps)
 	switch v.(type) {
 	case map[string]any, []any:
 		return true

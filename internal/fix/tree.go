@@ -7,57 +7,21 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/gabion-k8s/gabion/internal/fix/fieldpath"
 	"github.com/gabion-k8s/gabion/internal/source/yamldoc"
 )
 
-// A step is a field of a mapping, or the element of a list when its name is "".
-type step struct {
-	name  string
-	index int
-}
-
-type path []step
-
 // parsePath reads what evidence.Path writes.
-func parsePath(text string) (path, error) {
-	var p path
-	for rest := text; rest != ""; {
-		switch {
-		case strings.HasPrefix(rest, `["`):
-			quoted, err := strconv.QuotedPrefix(rest[1:])
-			if err != nil || !strings.HasPrefix(rest[1+len(quoted):], "]") {
-				return nil, fmt.Errorf("%q is no path", text)
-			}
-			name, _ := strconv.Unquote(quoted)
-			p, rest = append(p, step{name: name}), rest[len(quoted)+2:]
-		case rest[0] == '[':
-			digits, after, closed := strings.Cut(rest[1:], "]")
-			i, err := strconv.Atoi(digits)
-			if err != nil || !closed || i < 0 {
-				return nil, fmt.Errorf("%q is no path", text)
-			}
-			p, rest = append(p, step{index: i}), after
-		default:
-			rest = strings.TrimPrefix(rest, ".")
-			n := strings.IndexAny(rest, ".[")
-			if n < 0 {
-				n = len(rest)
-			}
-			if n == 0 {
-				return nil, fmt.Errorf("%q is no path", text)
-			}
-			p, rest = append(p, step{name: rest[:n]}), rest[n:]
-		}
+func parsePath(text string) (fieldpath.Path, error) {
+	p, err := fieldpath.Parse(text)
+	if err == nil && len(p) == 0 {
+		err = errors.New("no field is named")
 	}
-	if len(p) == 0 {
-		return nil, errors.New("no field is named")
-	}
-	return p, nil
+	return p, err
 }
 
 // A value is what a field is set to: how it is written, and what it means.
@@ -80,13 +44,13 @@ func parseValue(text string) (value, error) {
 
 // A part is one field of those that a value is made of.
 type part struct {
-	at    path
+	at    fieldpath.Path
 	value value
 }
 
 // parts splits the setting of a mapping into the setting of its fields, when there
 // is a mapping already that has no other fields: the fewer bytes change.
-func (v value) parts(old any, at path) []part {
+func (v value) parts(old any, at fieldpath.Path) []part {
 	had, _ := old.(map[string]any)
 	wants, _ := v.tree.(map[string]any)
 	if len(had) == 0 || slices.ContainsFunc(slices.Collect(maps.Keys(had)), func(k string) bool { _, ok := wants[k]; return !ok }) {
@@ -100,7 +64,7 @@ func (v value) parts(old any, at path) []part {
 			return []part{{at, v}}
 		}
 		field := value{v.node.Content[i+1], child}
-		parts = append(parts, field.parts(had[name], append(slices.Clone(at), step{name: name}))...)
+		parts = append(parts, field.parts(had[name], append(slices.Clone(at), fieldpath.Step{Name: name}))...)
 	}
 	return parts
 }
@@ -167,56 +131,34 @@ func parse(text []byte) (root *yaml.Node, err error) {
 	return doc.Content[0], nil
 }
 
-// get returns the value at a path.
-func get(tree any, at path) (any, bool) {
-	for _, s := range at {
-		switch t := tree.(type) {
-		case map[string]any:
-			v, ok := t[s.name]
-			if s.name == "" || !ok {
-				return nil, false
-			}
-			tree = v
-		case []any:
-			if s.name != "" || s.index >= len(t) {
-				return nil, false
-			}
-			tree = t[s.index]
-		default:
-			return nil, false
-		}
-	}
-	return tree, true
-}
-
 // with returns a tree in which the value at a path is another; what is not on the
 // path is shared with the old one. The index behind the last element adds one.
-func with(tree any, at path, v any) (any, error) {
+func with(tree any, at fieldpath.Path, v any) (any, error) {
 	if len(at) == 0 {
 		return v, nil
 	}
 	s := at[0]
-	if s.name == "" {
+	if s.Name == "" {
 		list, ok := tree.([]any)
-		if !ok && tree != nil || s.index > len(list) {
-			return nil, fmt.Errorf("there is no element %d", s.index)
+		if !ok && tree != nil || s.Index > len(list) {
+			return nil, fmt.Errorf("there is no element %d", s.Index)
 		}
 		list = append(slices.Clone(list), nil)
-		child, err := with(list[s.index], at[1:], v)
-		list[s.index] = child
-		if s.index < len(list)-1 {
+		child, err := with(list[s.Index], at[1:], v)
+		list[s.Index] = child
+		if s.Index < len(list)-1 {
 			list = list[:len(list)-1]
 		}
 		return list, err
 	}
 	fields, ok := tree.(map[string]any)
 	if !ok && tree != nil {
-		return nil, fmt.Errorf("what %q would be a field of is no mapping", s.name)
+		return nil, fmt.Errorf("what %q would be a field of is no mapping", s.Name)
 	}
-	child, err := with(fields[s.name], at[1:], v)
+	child, err := with(fields[s.Name], at[1:], v)
 	if fields = maps.Clone(fields); fields == nil {
 		fields = map[string]any{}
 	}
-	fields[s.name] = child
+	fields[s.Name] = child
 	return fields, err
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/gabion-k8s/gabion/internal/fix/fieldpath"
 )
 
 // A writer knows how one document is written.
@@ -70,25 +72,25 @@ func most(counts map[int]int, otherwise int) int {
 }
 
 // ways are the ways in which a field below a node can be set, the best first.
-func (w *writer) ways(n *yaml.Node, at path, v value) ([]splices, error) {
+func (w *writer) ways(n *yaml.Node, at fieldpath.Path, v value) ([]splices, error) {
 	n = w.follow(n)
 	if len(at) == 0 {
 		return w.replace(n, nil, n, v)
 	}
 	s := at[0]
 	switch {
-	case s.name == "" && n.Kind == yaml.SequenceNode && s.index < len(n.Content):
-		child := n.Content[s.index]
+	case s.Name == "" && n.Kind == yaml.SequenceNode && s.Index < len(n.Content):
+		child := n.Content[s.Index]
 		if len(at) == 1 && child.Kind != yaml.AliasNode {
 			return w.replace(n, nil, child, v)
 		}
 		return w.ways(child, at[1:], v)
-	case s.name == "" && n.Kind == yaml.SequenceNode && s.index == len(n.Content):
+	case s.Name == "" && n.Kind == yaml.SequenceNode && s.Index == len(n.Content):
 		return w.add(n, at[1:], v)
-	case s.name == "" || n.Kind != yaml.MappingNode:
+	case s.Name == "" || n.Kind != yaml.MappingNode:
 		return nil, errElsewise
 	}
-	key, child := field(n, s.name)
+	key, child := field(n, s.Name)
 	switch {
 	case key == nil:
 		return w.absent(n, at, v)
@@ -125,7 +127,7 @@ func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!
 
 // absent sets a field of which the mapping has not even the first step: as a field
 // of its own, or in the mapping that it is merged from.
-func (w *writer) absent(n *yaml.Node, at path, v value) ([]splices, error) {
+func (w *writer) absent(n *yaml.Node, at fieldpath.Path, v value) ([]splices, error) {
 	ways, err := w.insert(n, at, v)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Tag != "!!merge" {
@@ -136,7 +138,7 @@ func (w *writer) absent(n *yaml.Node, at path, v value) ([]splices, error) {
 			from = from[0].Content
 		}
 		for _, m := range from {
-			if key, _ := field(resolved(m), at[0].name); key != nil {
+			if key, _ := field(resolved(m), at[0].Name); key != nil {
 				more, moreErr := w.ways(m, at, v)
 				if ways = append(ways, more...); moreErr == nil {
 					err = nil
@@ -155,18 +157,18 @@ func resolved(n *yaml.Node) *yaml.Node {
 }
 
 // nested wraps a value into the mappings and lists that are missing around it.
-func nested(at path, v value) (*yaml.Node, error) {
+func nested(at fieldpath.Path, v value) (*yaml.Node, error) {
 	n := v.node
 	for _, s := range slices.Backward(at) {
-		if s.name == "" && s.index > 0 {
-			return nil, fmt.Errorf("there is no element %d", s.index)
+		if s.Name == "" && s.Index > 0 {
+			return nil, fmt.Errorf("there is no element %d", s.Index)
 		}
-		if s.name == "" {
+		if s.Name == "" {
 			n = &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{n}}
 			continue
 		}
-		key := &yaml.Node{Kind: yaml.ScalarNode, Value: s.name}
-		if !isPlainKey(s.name) {
+		key := &yaml.Node{Kind: yaml.ScalarNode, Value: s.Name}
+		if !isPlainKey(s.Name) {
 			key.Style = yaml.DoubleQuotedStyle
 		}
 		n = &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{key, n}}
@@ -233,7 +235,7 @@ func (w *writer) quoted(old, n *yaml.Node) string {
 }
 
 // fill gives a key its value that has none, or null.
-func (w *writer) fill(around, key, n *yaml.Node, rest path, v value) ([]splices, error) {
+func (w *writer) fill(around, key, n *yaml.Node, rest fieldpath.Path, v value) ([]splices, error) {
 	node, err := nested(rest, v)
 	if err != nil {
 		return nil, err
@@ -268,7 +270,7 @@ func (w *writer) below(at int, lines []string) splices {
 const mostTries = 4
 
 // insert adds a field to a mapping, after the last of its fields for which that works.
-func (w *writer) insert(n *yaml.Node, at path, v value) ([]splices, error) {
+func (w *writer) insert(n *yaml.Node, at fieldpath.Path, v value) ([]splices, error) {
 	node, err := nested(at, v)
 	if err != nil {
 		return nil, err
@@ -283,7 +285,7 @@ func (w *writer) insert(n *yaml.Node, at path, v value) ([]splices, error) {
 }
 
 // add adds an element to the end of a list.
-func (w *writer) add(n *yaml.Node, rest path, v value) ([]splices, error) {
+func (w *writer) add(n *yaml.Node, rest fieldpath.Path, v value) ([]splices, error) {
 	element, err := nested(rest, v)
 	if err != nil {
 		return nil, err

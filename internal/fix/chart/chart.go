@@ -17,6 +17,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/gabion-k8s/gabion/internal/fix/fieldpath"
 	"github.com/gabion-k8s/gabion/internal/fix/rendered"
 	"github.com/gabion-k8s/gabion/internal/source/helm"
 	"github.com/gabion-k8s/gabion/internal/source/yamldoc"
@@ -225,7 +226,7 @@ type crumb struct{ key, node *yaml.Node }
 
 // follow returns the nodes on the way to a field as far as they are written, the
 // object itself first.
-func follow(root *yaml.Node, at rendered.Path) []crumb {
+func follow(root *yaml.Node, at fieldpath.Path) []crumb {
 	way := []crumb{{nil, root}}
 	for _, s := range at {
 		n := way[len(way)-1].node

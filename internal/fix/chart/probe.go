@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gabion-k8s/gabion/internal/fix/fieldpath"
 	"github.com/gabion-k8s/gabion/internal/fix/rendered"
 )
 
@@ -21,8 +22,8 @@ import (
 // A probed is a place at which the content of a value is rendered.
 type probed struct {
 	object string
-	at     rendered.Path // of the mapping or the list in the object
-	key    rendered.Path // in the values
+	at     fieldpath.Path // of the mapping or the list in the object
+	key    fieldpath.Path // in the values
 	// size is the length of the list in the values, -1 of a mapping.
 	size int
 }
@@ -36,13 +37,13 @@ const (
 )
 
 // probedKeys are the keys that decide a field, the nearest first.
-func (m *Maker) probedKeys(want rendered.Want) []rendered.Path {
+func (m *Maker) probedKeys(want rendered.Want) []fieldpath.Path {
 	if !m.probed {
 		m.probed = true
 		m.probe()
 	}
 	type found struct {
-		key  rendered.Path
+		key  fieldpath.Path
 		deep int
 	}
 	var list []found
@@ -62,7 +63,7 @@ func (m *Maker) probedKeys(want rendered.Want) []rendered.Path {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b found) int { return b.deep - a.deep })
-	keys := make([]rendered.Path, len(list))
+	keys := make([]fieldpath.Path, len(list))
 	for i, f := range list {
 		keys[i] = f.key
 	}
@@ -91,7 +92,7 @@ func (m *Maker) probe() {
 
 // A candidate is a value that may be marked.
 type candidate struct {
-	key  rendered.Path
+	key  fieldpath.Path
 	size int // of a list, -1 for mappings
 }
 
@@ -99,17 +100,17 @@ type candidate struct {
 // wanted, other mappings, and lists if elements are wanted.
 func (m *Maker) candidates(values map[string]any) (near, far, lists []candidate) {
 	names, elements := m.wantedNames()
-	var walk func(v any, at rendered.Path)
-	walk = func(v any, at rendered.Path) {
+	var walk func(v any, at fieldpath.Path)
+	walk = func(v any, at fieldpath.Path) {
 		c := candidate{slices.Clone(at), -1}
 		switch v := v.(type) {
 		case map[string]any:
 			for _, name := range slices.Sorted(maps.Keys(v)) {
-				walk(v[name], at.Below(rendered.Step{Name: name}))
+				walk(v[name], at.Below(fieldpath.Step{Name: name}))
 			}
 		case []any:
 			for i, item := range v {
-				walk(item, at.Below(rendered.Step{Index: i}))
+				walk(item, at.Below(fieldpath.Step{Index: i}))
 			}
 			if elements {
 				lists = append(lists, candidate{c.key, len(v)})
@@ -197,14 +198,14 @@ func (p *prober) withoutSchemas() rendered.Files {
 }
 
 // withMarks copies values with the marks of candidates in them.
-func withMarks(v any, at rendered.Path, list []candidate) any {
+func withMarks(v any, at fieldpath.Path, list []candidate) any {
 	n := slices.IndexFunc(list, func(c candidate) bool { return slices.Equal(c.key, at) })
 	name := mark + strconv.Itoa(n)
 	switch v := v.(type) {
 	case map[string]any:
 		out := make(map[string]any, len(v)+1)
 		for k, child := range v {
-			out[k] = withMarks(child, at.Below(rendered.Step{Name: k}), list)
+			out[k] = withMarks(child, at.Below(fieldpath.Step{Name: k}), list)
 		}
 		if n >= 0 {
 			out[name] = "x"
@@ -213,7 +214,7 @@ func withMarks(v any, at rendered.Path, list []candidate) any {
 	case []any:
 		out := make([]any, 0, len(v)+1)
 		for i, child := range v {
-			out = append(out, withMarks(child, at.Below(rendered.Step{Index: i}), list))
+			out = append(out, withMarks(child, at.Below(fieldpath.Step{Index: i}), list))
 		}
 		if n >= 0 {
 			out = append(out, map[string]any{name: "x"})
@@ -228,7 +229,7 @@ func withMarks(v any, at rendered.Path, list []candidate) any {
 
 // collect finds marks in an object. Base is the same part of the object without marks:
 // elements of lists are told by their names.
-func (p *prober) collect(id string, tree, base any, at rendered.Path, list []candidate) {
+func (p *prober) collect(id string, tree, base any, at fieldpath.Path, list []candidate) {
 	switch t := tree.(type) {
 	case map[string]any:
 		was, _ := base.(map[string]any)
@@ -237,7 +238,7 @@ func (p *prober) collect(id string, tree, base any, at rendered.Path, list []can
 				p.found = append(p.found, probed{id, slices.Clone(at), c.key, -1})
 				continue
 			}
-			p.collect(id, v, was[name], at.Below(rendered.Step{Name: name}), list)
+			p.collect(id, v, was[name], at.Below(fieldpath.Step{Name: name}), list)
 		}
 	case []any:
 		was, _ := base.([]any)
@@ -250,7 +251,7 @@ func (p *prober) collect(id string, tree, base any, at rendered.Path, list []can
 			}
 			j := sameElement(was, v, i)
 			if j >= 0 {
-				p.collect(id, v, was[j], at.Below(rendered.Step{Index: j}), list)
+				p.collect(id, v, was[j], at.Below(fieldpath.Step{Index: j}), list)
 			}
 		}
 	}

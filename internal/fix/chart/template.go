@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/gabion-k8s/gabion/internal/fix"
+	"github.com/gabion-k8s/gabion/internal/fix/fieldpath"
 	"github.com/gabion-k8s/gabion/internal/fix/rendered"
 	"github.com/gabion-k8s/gabion/internal/source/helm"
 )
@@ -108,11 +109,11 @@ func byTemplate(files rendered.Files, r *Rendering, o object, want rendered.Want
 
 // replaced sets a field on the line that has it, or has the mapping around it in flow
 // style.
-func (s site) replaced(files rendered.Files, key string, rest rendered.Path, value string) (rendered.Way, bool) {
+func (s site) replaced(files rendered.Files, key string, rest fieldpath.Path, value string) (rendered.Way, bool) {
 	if s.rest == "" || strings.Contains(s.text, "{{") {
 		return rendered.Way{}, false
 	}
-	at := append(rendered.Path{{Name: key}}, rest...)
+	at := append(fieldpath.Path{{Name: key}}, rest...)
 	after, outcomes := fix.Apply([]byte(s.text[s.indent:]), []fix.Edit{{Fields: []fix.Field{{Path: at.String(), Value: value}}}})
 	if outcomes[0].Err != nil || !outcomes[0].Changed {
 		return rendered.Way{}, false
@@ -129,7 +130,7 @@ func (s site) replaced(files rendered.Files, key string, rest rendered.Path, val
 }
 
 // below puts a field on the line below.
-func (s site) below(files rendered.Files, indent int, at rendered.Path, value string) (rendered.Way, bool) {
+func (s site) below(files rendered.Files, indent int, at fieldpath.Path, value string) (rendered.Way, bool) {
 	lines := block(at, value, max(indent, 0))
 	if lines == nil {
 		return rendered.Way{}, false
@@ -143,7 +144,7 @@ func (s site) below(files rendered.Files, indent int, at rendered.Path, value st
 
 // element adds an element to a list, below the last line of the last one, or below the
 // key of a list that has none.
-func (r *Rendering) element(files rendered.Files, o object, list crumb, rest rendered.Path, want rendered.Want) (rendered.Way, bool) {
+func (r *Rendering) element(files rendered.Files, o object, list crumb, rest fieldpath.Path, want rendered.Want) (rendered.Way, bool) {
 	if len(rest) != 1 || list.node.Kind != yaml.SequenceNode || list.node.Style&yaml.FlowStyle != 0 || len(list.node.Content) == 0 {
 		return rendered.Way{}, false
 	}
@@ -166,7 +167,7 @@ func (r *Rendering) element(files rendered.Files, o object, list crumb, rest ren
 		return rendered.Way{}, false
 	}
 	after := site{file: end.File, line: end.Line, text: text}
-	return after.below(files, dash, rendered.Path{{}}, want.Text)
+	return after.below(files, dash, fieldpath.Path{{}}, want.Text)
 }
 
 // siblings are the lines of a mapping's fields that are on one line each: another

@@ -9,12 +9,13 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/gabion-k8s/gabion/internal/fix"
+	"github.com/gabion-k8s/gabion/internal/fix/fieldpath"
 	"github.com/gabion-k8s/gabion/internal/fix/rendered"
 )
 
 // byValues are the ways to set a field by the keys of the values that decide it.
 func (m *Maker) byValues(files rendered.Files, r *Rendering, o object, want rendered.Want) []rendered.Way {
-	var keys []rendered.Path
+	var keys []fieldpath.Path
 	if way := follow(o.node, want.Path); len(way) == len(want.Path)+1 {
 		for _, key := range r.keys(o, way[len(way)-1]) {
 			keys = append(keys, key)
@@ -31,12 +32,12 @@ func (m *Maker) byValues(files rendered.Files, r *Rendering, o object, want rend
 }
 
 // keys are the keys of the values that decide the line of a node.
-func (r *Rendering) keys(o object, c crumb) []rendered.Path {
+func (r *Rendering) keys(o object, c crumb) []fieldpath.Path {
 	line, ok := r.line(o, c.node)
 	if !ok {
 		return nil
 	}
-	var keys []rendered.Path
+	var keys []fieldpath.Path
 	for _, text := range line.ValuesKeys {
 		if key := parseKey(text); key != nil {
 			keys = append(keys, key)
@@ -46,12 +47,12 @@ func (r *Rendering) keys(o object, c crumb) []rendered.Path {
 }
 
 // parseKey reads a key as Helm's --set has it: image.tag, hosts[0].name, a\.b.
-func parseKey(text string) rendered.Path {
-	var p rendered.Path
+func parseKey(text string) fieldpath.Path {
+	var p fieldpath.Path
 	var name strings.Builder
 	flush := func() {
 		if name.Len() > 0 {
-			p = append(p, rendered.Step{Name: name.String()})
+			p = append(p, fieldpath.Step{Name: name.String()})
 			name.Reset()
 		}
 	}
@@ -72,7 +73,7 @@ func parseKey(text string) rendered.Path {
 			if err != nil {
 				return nil
 			}
-			p = append(p, rendered.Step{Index: n})
+			p = append(p, fieldpath.Step{Index: n})
 			i += end
 		default:
 			name.WriteByte(c)
@@ -84,7 +85,7 @@ func parseKey(text string) rendered.Path {
 
 // filesOf are the files in which a key may be set: the last that has it, or most of
 // the way to it, first.
-func (m *Maker) filesOf(files rendered.Files, key rendered.Path) []string {
+func (m *Maker) filesOf(files rendered.Files, key fieldpath.Path) []string {
 	type place struct {
 		name string
 		deep int
@@ -95,7 +96,7 @@ func (m *Maker) filesOf(files rendered.Files, key rendered.Path) []string {
 		var tree any
 		if yaml.Unmarshal(files[name], &tree) == nil {
 			for deep < len(key) {
-				if _, ok := rendered.Get(tree, key[:deep+1]); !ok {
+				if _, ok := fieldpath.Get(tree, key[:deep+1]); !ok {
 					break
 				}
 				deep++
@@ -115,14 +116,14 @@ func (m *Maker) filesOf(files rendered.Files, key rendered.Path) []string {
 	return names
 }
 
-func (m *Maker) valuesWay(files rendered.Files, name string, key rendered.Path, want rendered.Want) rendered.Way {
+func (m *Maker) valuesWay(files rendered.Files, name string, key fieldpath.Path, want rendered.Want) rendered.Way {
 	if n := len(key) - 1; n > 0 && key[n].Name == "" && want.Path[len(want.Path)-1].Name == "" {
 		// The list may have got elements since it was found.
 		var tree any
 		if err := yaml.Unmarshal(files[name], &tree); err == nil {
-			now, _ := rendered.Get(tree, key[:n])
+			now, _ := fieldpath.Get(tree, key[:n])
 			list, _ := now.([]any)
-			key = key[:n].Below(rendered.Step{Index: len(list)})
+			key = key[:n].Below(fieldpath.Step{Index: len(list)})
 		}
 	}
 	w := rendered.Way{ID: strings.Join([]string{"values", name, key.String(), want.Text}, "\x00")}
@@ -155,7 +156,7 @@ func isBlank(text []byte) bool {
 
 // block writes a value below the fields that lead to it, as YAML in block style and
 // indented; nil when that cannot be written.
-func block(at rendered.Path, value string, indent int) []string {
+func block(at fieldpath.Path, value string, indent int) []string {
 	node := rootOf([]byte(value))
 	if node == nil {
 		return nil

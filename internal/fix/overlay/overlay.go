@@ -21,6 +21,7 @@ import (
 
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/fix"
+	"github.com/gabion-k8s/gabion/internal/fix/fieldpath"
 	"github.com/gabion-k8s/gabion/internal/fix/rendered"
 	"github.com/gabion-k8s/gabion/internal/source/kustomize"
 	"github.com/gabion-k8s/gabion/internal/source/yamldoc"
@@ -95,11 +96,11 @@ func fromJSON(text []byte) (tree any, err error) {
 }
 
 func text(tree any, names ...string) string {
-	var at rendered.Path
+	var at fieldpath.Path
 	for _, n := range names {
-		at = append(at, rendered.Step{Name: n})
+		at = append(at, fieldpath.Step{Name: n})
 	}
-	v, _ := rendered.Get(tree, at)
+	v, _ := fieldpath.Get(tree, at)
 	s, _ := v.(string)
 	return s
 }
@@ -185,20 +186,20 @@ func (m *Maker) merge(files rendered.Files, p patch, tree any, want rendered.Wan
 // inPatch is where a field goes in a strategic merge patch, and with what value:
 // elements of lists are known by their names there. Claim is the element that is
 // new in the patch.
-func inPatch(data []byte, tree any, want rendered.Want) (at rendered.Path, value any, claim string, ok bool) {
+func inPatch(data []byte, tree any, want rendered.Want) (at fieldpath.Path, value any, claim string, ok bool) {
 	patch, _ := decode(data)
 	for i, s := range want.Path {
 		if s.Name != "" {
 			at = append(at, s)
 			continue
 		}
-		list, _ := rendered.Get(tree, want.Path[:i])
+		list, _ := fieldpath.Get(tree, want.Path[:i])
 		elements, _ := list.([]any)
-		has, _ := rendered.Get(patch, at)
+		has, _ := fieldpath.Get(patch, at)
 		there, _ := has.([]any)
 		last := i == len(want.Path)-1
 		if s.Index >= len(elements) {
-			return append(at, rendered.Step{Index: len(there)}), want.Value, want.Path[:i].String(), last
+			return append(at, fieldpath.Step{Index: len(there)}), want.Value, want.Path[:i].String(), last
 		}
 		element, _ := elements[s.Index].(map[string]any)
 		name, _ := element["name"].(string)
@@ -207,17 +208,17 @@ func inPatch(data []byte, tree any, want rendered.Want) (at rendered.Path, value
 		}
 		j := rendered.IndexNamed(there, element)
 		if j >= 0 {
-			at = append(at, rendered.Step{Index: j})
+			at = append(at, fieldpath.Step{Index: j})
 			continue
 		}
 		below, ok := with(map[string]any{"name": name}, want.Path[i+1:], want.Value)
-		return append(at, rendered.Step{Index: len(there)}), below, want.Path[:i+1].String(), ok
+		return append(at, fieldpath.Step{Index: len(there)}), below, want.Path[:i+1].String(), ok
 	}
 	return at, want.Value, "", true
 }
 
 // with puts a value into a tree of mappings; false when lists are on the way.
-func with(tree map[string]any, at rendered.Path, value any) (map[string]any, bool) {
+func with(tree map[string]any, at fieldpath.Path, value any) (map[string]any, bool) {
 	s := at[0]
 	if s.Name == "" {
 		return nil, false
@@ -256,7 +257,7 @@ func (m *Maker) operation(files rendered.Files, p patch, tree any, want rendered
 	at, value := want.Path, want.Value
 	n := len(at) - 1
 	for ; n > 0; n-- { // the parents that are missing are added with the field
-		if v, ok := rendered.Get(tree, at[:n]); ok && v != nil {
+		if v, ok := fieldpath.Get(tree, at[:n]); ok && v != nil {
 			break
 		}
 	}
@@ -274,7 +275,7 @@ func (m *Maker) operation(files rendered.Files, p patch, tree any, want rendered
 	if data, exists := files[name]; exists {
 		ops, _ := decode(data)
 		list, _ := ops.([]any)
-		index := rendered.Path{{Index: len(list)}}
+		index := fieldpath.Path{{Index: len(list)}}
 		w.Edits = []rendered.Edit{{File: name, Fields: []fix.Field{{Path: index.String(), Value: flow(op)}}}}
 	} else {
 		w.Claim = name
@@ -286,11 +287,11 @@ func (m *Maker) operation(files rendered.Files, p patch, tree any, want rendered
 var escape = strings.NewReplacer("~", "~0", "/", "~1")
 
 // pointer is a path as a JSON pointer (RFC 6901); - is behind the last element.
-func pointer(tree any, at rendered.Path) string {
+func pointer(tree any, at fieldpath.Path) string {
 	var b strings.Builder
 	for i, s := range at {
 		b.WriteByte('/')
-		list, _ := rendered.Get(tree, at[:i])
+		list, _ := fieldpath.Get(tree, at[:i])
 		elements, _ := list.([]any)
 		switch {
 		case s.Name != "":
@@ -310,14 +311,14 @@ func (m *Maker) listed(files rendered.Files, w rendered.Way, p patch, name strin
 	if err != nil {
 		return w, false
 	}
-	patches, _ := rendered.Get(kustomization, rendered.Path{{Name: "patches"}})
+	patches, _ := fieldpath.Get(kustomization, fieldpath.Path{{Name: "patches"}})
 	list, _ := patches.([]any)
 	base := filepath.Base(name)
 	if slices.ContainsFunc(list, func(v any) bool { return text(v, "path") == base || text(v, "path") == "./"+base }) {
 		return w, true
 	}
 	entry := flow(map[string]any{"path": base, "target": map[string]any{"kind": p.kind, "name": regexp.QuoteMeta(p.name)}})
-	at := rendered.Path{{Name: "patches"}, {Index: len(list)}}
+	at := fieldpath.Path{{Name: "patches"}, {Index: len(list)}}
 	w.Edits = append(w.Edits, rendered.Edit{File: m.file, Fields: []fix.Field{{Path: at.String(), Value: entry}}})
 	return w, true
 }
@@ -336,12 +337,12 @@ func inBase(files rendered.Files, o *kustomize.Object, tree any, want rendered.W
 	if !ok {
 		return nil
 	}
-	var path rendered.Path
+	var path fieldpath.Path
 	for i, s := range want.Path {
 		if s.Name == "" {
-			list, _ := rendered.Get(tree, want.Path[:i])
+			list, _ := fieldpath.Get(tree, want.Path[:i])
 			elements, _ := list.([]any)
-			has, _ := rendered.Get(written, path)
+			has, _ := fieldpath.Get(written, path)
 			there, _ := has.([]any)
 			switch {
 			case s.Index >= len(elements):

@@ -16,6 +16,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/gabion-k8s/gabion/internal/fix/fieldpath"
 	"github.com/gabion-k8s/gabion/internal/source/yamldoc"
 )
 
@@ -51,7 +52,7 @@ type Want struct {
 	Object string
 	// Path is the field in the object as it was rendered first. An index that is not
 	// below the length of its list adds an element, if none is equal.
-	Path Path
+	Path fieldpath.Path
 	// Value is the value as JSON values, Text as YAML in flow style.
 	Value any
 	Text  string
@@ -156,24 +157,24 @@ func (r *run[W]) holds(w *World, want Want) bool {
 		return false
 	}
 	if list, _ := r.appends(want); list != nil {
-		now, _ := Get(o.Tree, list)
+		now, _ := fieldpath.Get(o.Tree, list)
 		elements, _ := now.([]any)
 		return indexOf(elements, want.Value, 0) >= 0
 	}
-	v, ok := Get(o.Tree, want.Path)
+	v, ok := fieldpath.Get(o.Tree, want.Path)
 	return ok && reflect.DeepEqual(v, want.Value)
 }
 
 // appends returns the list that a want adds an element to and its length, nil when it
 // sets a field.
-func (r *run[W]) appends(want Want) (Path, int) {
+func (r *run[W]) appends(want Want) (fieldpath.Path, int) {
 	last := want.Path[len(want.Path)-1]
 	if last.Name != "" {
 		return nil, 0
 	}
 	at := want.Path[:len(want.Path)-1]
 	was, _ := r.first.Find(want.Object)
-	v, found := Get(was.Tree, at)
+	v, found := fieldpath.Get(was.Tree, at)
 	list, isList := v.([]any)
 	if found && v != nil && !isList || last.Index < len(list) {
 		return nil, 0
@@ -211,9 +212,9 @@ func (r *run[W]) batch() []trial {
 func (r *run[W]) next(i int, want Want) (Way, bool) {
 	if list, _ := r.appends(want); list != nil { // others may have added elements
 		o, _ := r.result.World.Find(want.Object)
-		now, _ := Get(o.Tree, list)
+		now, _ := fieldpath.Get(o.Tree, list)
 		elements, _ := now.([]any)
-		want.Path = list.Below(Step{Index: len(elements)})
+		want.Path = list.Below(fieldpath.Step{Index: len(elements)})
 	}
 	for _, way := range r.maker.Ways(r.result.Files, r.result.World, r.known, want) {
 		if !r.rejected[rejection{i, way.ID}] {
@@ -326,8 +327,8 @@ func (r *run[W]) undone(now, old any, wants []Want) any {
 			now = withoutAdded(now, old, list, w.Value)
 			continue
 		}
-		v, ok := Get(now, w.Path)
-		if had, there := Get(old, w.Path); ok && reflect.DeepEqual(v, w.Value) && !(there && reflect.DeepEqual(had, v)) {
+		v, ok := fieldpath.Get(now, w.Path)
+		if had, there := fieldpath.Get(old, w.Path); ok && reflect.DeepEqual(v, w.Value) && !(there && reflect.DeepEqual(had, v)) {
 			now = restored(now, old, w.Path)
 		}
 	}
@@ -335,10 +336,10 @@ func (r *run[W]) undone(now, old any, wants []Want) any {
 }
 
 // withoutAdded takes an element out of a list that the old one does not have.
-func withoutAdded(now, old any, list Path, v any) any {
-	was, _ := Get(old, list)
+func withoutAdded(now, old any, list fieldpath.Path, v any) any {
+	was, _ := fieldpath.Get(old, list)
 	had, _ := was.([]any)
-	is, _ := Get(now, list)
+	is, _ := fieldpath.Get(now, list)
 	has, _ := is.([]any)
 	i := indexOf(has, v, len(had))
 	if i < 0 || indexOf(had, v, 0) >= 0 {
@@ -347,14 +348,14 @@ func withoutAdded(now, old any, list Path, v any) any {
 	if len(has) == 1 {
 		return restored(now, old, list)
 	}
-	return replaced(now, list.Below(Step{Index: i}), nil, true)
+	return replaced(now, list.Below(fieldpath.Step{Index: i}), nil, true)
 }
 
 // firstDifference names a field in which two trees differ.
 func firstDifference(id string, a, b any) string {
-	var at Path
+	var at fieldpath.Path
 	for {
-		step, found := Step{}, false
+		step, found := fieldpath.Step{}, false
 		switch x := a.(type) {
 		case map[string]any:
 			y, ok := b.(map[string]any)
@@ -363,7 +364,7 @@ func firstDifference(id string, a, b any) string {
 			}
 			for _, name := range slices.Sorted(maps.Keys(union(x, y))) {
 				if !reflect.DeepEqual(x[name], y[name]) || hasKey(x, name) != hasKey(y, name) {
-					step, found = Step{Name: name}, true
+					step, found = fieldpath.Step{Name: name}, true
 					a, b = x[name], y[name]
 					break
 				}
@@ -375,7 +376,7 @@ func firstDifference(id string, a, b any) string {
 			}
 			for i := range x {
 				if !reflect.DeepEqual(x[i], y[i]) {
-					step, found = Step{Index: i}, true
+					step, found = fieldpath.Step{Index: i}, true
 					a, b = x[i], y[i]
 					break
 				}
@@ -404,7 +405,7 @@ func hasKey(m map[string]any, name string) bool {
 
 // NewWant reads a field's path and its value, which is YAML in flow style.
 func NewWant(object, path, value string) (Want, error) {
-	at, err := ParsePath(path)
+	at, err := fieldpath.Parse(path)
 	if err != nil {
 		return Want{}, err
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gabion-k8s/gabion/internal/fix/fieldpath"
 )
 
 // A program makes two objects, web and mail, of lines NAME.FIELD=VALUE; the name "all"
@@ -127,13 +129,13 @@ func TestUndone(t *testing.T) {
 
 func TestPath(t *testing.T) {
 	for _, text := range []string{"spec.containers[0].image", `metadata.labels["a.b/c"]`, "[2].a"} {
-		p, err := ParsePath(text)
+		p, err := fieldpath.Parse(text)
 		if err != nil || p.String() != text {
 			t.Errorf("%s: %s, %v", text, p, err)
 		}
 	}
 	for _, text := range []string{"a..b", "a[x]", "a[1", `["a`} {
-		if p, err := ParsePath(text); err == nil {
+		if p, err := fieldpath.Parse(text); err == nil {
 			t.Errorf("%s: %v", text, p)
 		}
 	}
