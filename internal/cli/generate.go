@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -72,6 +73,61 @@ func versionOf(text string) (evidence.Version, error) {
 		return v, usagef("--kubernetes-version: %w", err)
 	}
 	return v, nil
+}
+
+// pin reads --kubernetes-version where it is the release whose Pod Security Standards
+// are pinned, into `to` when it was given. Charts are rendered for it.
+func (s *sources) pin(text string, to *evidence.Version) error {
+	v, err := versionOf(text)
+	if err != nil {
+		return err
+	}
+	if text != "" {
+		if newest := evidence.Newest(); v.AtLeast(newest.Minor + 1) {
+			return usagef("--kubernetes-version %s: the newest whose standards are known is %s", v, newest)
+		}
+		*to = v
+	}
+	if s.helm.KubeVersion == "" {
+		s.helm.KubeVersion = "v" + v.String() + ".0"
+	}
+	return nil
+}
+
+// one reads the one cluster, or the files, that something is to be written for, and says
+// what could not be read.
+func (s *sources) one(ctx context.Context, env Env, what string) (*evidence.Snapshot, error) {
+	if s.cluster && len(s.paths) > 0 {
+		return nil, usagef("files and a cluster: %s are written for one at a time", what)
+	}
+	worlds, err := s.gather(ctx, env)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(worlds) != 1:
+		return nil, usagef("%d clusters, or a cluster and files: %s are written for one at a time", len(worlds), what)
+	}
+	for _, source := range worlds[0].Sources {
+		for _, issue := range source.Errors {
+			fmt.Fprintf(env.Stderr, "gabion: not read: %s\n", report.Printable(issue.String()))
+		}
+	}
+	return worlds[0], nil
+}
+
+// wholeOf is exit code 3 where something that was asked for could not be read.
+func wholeOf(world *evidence.Snapshot) error {
+	for _, g := range world.Gaps {
+		if !g.Declined {
+			return exit(ExitIncomplete)
+		}
+	}
+	for _, s := range world.Sources {
+		if len(s.Errors) > 0 {
+			return exit(ExitIncomplete)
+		}
+	}
+	return nil
 }
 
 // printed writes what was generated, or says which option was wrong.

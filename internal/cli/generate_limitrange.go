@@ -72,7 +72,7 @@ func (o *limitsOptions) run(ctx context.Context, env Env, text func(*limits.Resu
 		o.helm.KubeVersion = "v" + evidence.Newest().String() + ".0"
 	}
 	o.keepJSON, o.usage = true, true
-	world, err := o.oneWorld(ctx, env)
+	world, err := o.one(ctx, env, "bounds")
 	if err != nil {
 		return err
 	}
@@ -89,26 +89,6 @@ func (o *limitsOptions) run(ctx context.Context, env Env, text func(*limits.Resu
 	}
 	sayBounds(env.Stderr, o.quiet, r)
 	return wholeOf(world)
-}
-
-// oneWorld reads the one cluster, or the files, that bounds are to be written for.
-func (o *limitsOptions) oneWorld(ctx context.Context, env Env) (*evidence.Snapshot, error) {
-	if o.cluster && len(o.paths) > 0 {
-		return nil, usagef("files and a cluster: bounds are written for one at a time")
-	}
-	worlds, err := o.gather(ctx, env)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(worlds) != 1:
-		return nil, usagef("%d clusters, or a cluster and files: bounds are written for one at a time", len(worlds))
-	}
-	for _, source := range worlds[0].Sources {
-		for _, issue := range source.Errors {
-			fmt.Fprintf(env.Stderr, "gabion: not read: %s\n", report.Printable(issue.String()))
-		}
-	}
-	return worlds[0], nil
 }
 
 // sayBounds sums up on standard error.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -68,18 +67,8 @@ should; 2 wrong usage; 3 printed, and something that was asked for could not be 
 
 func runNamespace(cmd *cobra.Command, env Env, o *namespaceOptions, names []string) error {
 	options := namespace.Options{Names: names, Group: o.group, Headroom: o.headroom, Network: networkpolicy.Options{IngressNamespaces: o.ingress}}
-	charts, err := versionOf(o.version)
-	if err != nil {
+	if err := o.pin(o.version, &options.Version); err != nil {
 		return err
-	}
-	if o.version != "" {
-		if newest := evidence.Newest(); charts.AtLeast(newest.Minor + 1) {
-			return usagef("--kubernetes-version %s: the newest whose standards are known is %s", charts, newest)
-		}
-		options.Version = charts
-	}
-	if o.helm.KubeVersion == "" {
-		o.helm.KubeVersion = "v" + charts.String() + ".0"
 	}
 	world, err := o.world(cmd, env)
 	if err != nil {
@@ -113,14 +102,11 @@ func (o *namespaceOptions) world(cmd *cobra.Command, env Env) (*evidence.Snapsho
 	if err := o.complete(cmd, nil); err != nil {
 		return nil, err
 	}
-	switch {
-	case o.cluster && len(o.paths) > 0:
-		return nil, usagef("files and a cluster: namespaces are written for one at a time")
-	case o.cluster && o.namespace != "":
+	if o.cluster && o.namespace != "" {
 		return nil, usagef("--namespace %s: name the namespaces as arguments", o.namespace)
 	}
 	o.keepJSON, o.usage = true, true
-	return o.oneWorld(cmd.Context(), env)
+	return o.one(cmd.Context(), env, "namespaces")
 }
 
 // askedCluster reports whether a flag that is about a cluster was given.
@@ -131,11 +117,6 @@ func (o *namespaceOptions) askedCluster(cmd *cobra.Command) bool {
 		}
 	}
 	return false
-}
-
-func (o *namespaceOptions) oneWorld(ctx context.Context, env Env) (*evidence.Snapshot, error) {
-	l := limitsOptions{sources: o.sources}
-	return l.oneWorld(ctx, env)
 }
 
 // sayBundles says what has to be known before a bundle is laid down.

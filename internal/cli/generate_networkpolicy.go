@@ -113,17 +113,7 @@ func runNetworkPolicy(ctx context.Context, env Env, o *networkPolicyOptions) err
 		return err
 	}
 	sayGenerated(env.Stderr, o, options, r)
-	for _, g := range world.Gaps {
-		if !g.Declined {
-			return exit(ExitIncomplete)
-		}
-	}
-	for _, s := range world.Sources {
-		if len(s.Errors) > 0 {
-			return exit(ExitIncomplete)
-		}
-	}
-	return nil
+	return wholeOf(world)
 }
 
 func (o *networkPolicyOptions) options() (networkpolicy.Options, error) {
@@ -157,24 +147,9 @@ func (o *networkPolicyOptions) world(ctx context.Context, env Env) (*evidence.Sn
 	s := o.sources
 	s.keepJSON = true
 	if s.cluster {
-		if len(s.paths) > 0 {
-			return nil, usagef("files and a cluster: policies are written for one at a time")
-		}
 		s.namespace = ""
 	}
-	worlds, err := s.gather(ctx, env)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(worlds) != 1:
-		return nil, usagef("%d clusters, or a cluster and files: policies are written for one at a time", len(worlds))
-	}
-	for _, source := range worlds[0].Sources {
-		for _, issue := range source.Errors {
-			fmt.Fprintf(env.Stderr, "gabion: not read: %s\n", report.Printable(issue.String()))
-		}
-	}
-	return worlds[0], nil
+	return s.one(ctx, env, "policies")
 }
 
 // readFlows reads a log of connections; - is standard input.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/generate/podsecurity"
 	"github.com/gabion-k8s/gabion/internal/report"
 )
@@ -60,23 +59,13 @@ not be read.`,
 
 func runPodSecurity(ctx context.Context, env Env, o *podSecurityOptions) error {
 	options := podsecurity.Options{WarnOnly: o.warnOnly}
-	charts, err := versionOf(o.version)
-	if err != nil {
+	if err := o.pin(o.version, &options.Version); err != nil {
 		return err
-	}
-	if o.version != "" {
-		if newest := evidence.Newest(); charts.AtLeast(newest.Minor + 1) {
-			return usagef("--kubernetes-version %s: the newest whose standards are known is %s", charts, newest)
-		}
-		options.Version = charts
 	}
 	if o.namespace != "" {
 		options.Namespaces = []string{o.namespace}
 	}
-	if o.helm.KubeVersion == "" {
-		o.helm.KubeVersion = "v" + charts.String() + ".0"
-	}
-	world, err := o.world(ctx, env)
+	world, err := o.one(ctx, env, "labels")
 	if err != nil {
 		return err
 	}
@@ -89,41 +78,6 @@ func runPodSecurity(ctx context.Context, env Env, o *podSecurityOptions) error {
 	}
 	sayLevels(env.Stderr, o.quiet, r)
 	return wholeOf(world)
-}
-
-// world reads the one cluster, or the files, that labels are to be written for.
-func (o *podSecurityOptions) world(ctx context.Context, env Env) (*evidence.Snapshot, error) {
-	if o.cluster && len(o.paths) > 0 {
-		return nil, usagef("files and a cluster: labels are written for one at a time")
-	}
-	worlds, err := o.gather(ctx, env)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(worlds) != 1:
-		return nil, usagef("%d clusters, or a cluster and files: labels are written for one at a time", len(worlds))
-	}
-	for _, source := range worlds[0].Sources {
-		for _, issue := range source.Errors {
-			fmt.Fprintf(env.Stderr, "gabion: not read: %s\n", report.Printable(issue.String()))
-		}
-	}
-	return worlds[0], nil
-}
-
-// wholeOf is exit code 3 where something that was asked for could not be read.
-func wholeOf(world *evidence.Snapshot) error {
-	for _, g := range world.Gaps {
-		if !g.Declined {
-			return exit(ExitIncomplete)
-		}
-	}
-	for _, s := range world.Sources {
-		if len(s.Errors) > 0 {
-			return exit(ExitIncomplete)
-		}
-	}
-	return nil
 }
 
 // sayLevels sums up on standard error.
