@@ -162,8 +162,11 @@ func TestMapFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := b.open(t, file, 1600, "dark")
-	if n := eval[int](t, p, "document.querySelectorAll('.map-box').length"); n != 204 {
+	if n := eval[int](t, p, "document.querySelectorAll('.map-box:not(.map-legend *)').length"); n != 204 {
 		t.Errorf("%d boxes", n)
+	}
+	if low := eval[bool](t, p, "document.querySelector('.map-legend').getBBox().y > Math.max(...[...document.querySelectorAll('.map-box:not(.map-legend *)')].map(b => b.getBBox().y + b.getBBox().height))"); !low {
+		t.Error("the legend is not below the map")
 	}
 	p.quiet(t)
 	p.screenshot(t, "map-file.png")
