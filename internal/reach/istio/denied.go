@@ -63,34 +63,56 @@ type deniedBy struct {
 
 // undenied takes of a rule that allows requests what rules that deny may all deny: of
 // that it is not known whether anything is left.
-func undenied(one netpol.Rule, clauses []clause, n naming, denying []deniedBy) []netpol.Rule {
-	var peers netpol.Some
-	var at ports.Set
+func undenied(one netpol.Rule, clauses []clause, n naming, denying []deniedBy) (rules []netpol.Rule) {
+	whole := one.Ports.Set
+	list, perhapsAll := []shut{{ports: whole}}, []shut{{whole, netpol.Some{netpol.Everyone()}}}
 	if len(denying) > mostDenied {
-		denying, peers, at = nil, netpol.Some{netpol.Everyone()}, one.Ports.Set
+		denying, list = nil, perhapsAll
 	}
 	for _, d := range denying {
 		j, ok := d.join(d.rule.clauses, true, n)
 		if !ok {
 			continue
 		}
-		if set := closed(clauses, d.rule.clauses, j.ports.Intersect(one.Ports.Set)); !set.Empty() {
-			peers, at = append(peers, j.peers), at.Union(set)
+		if on := closed(clauses, d.rule.clauses, j.ports.Intersect(whole)); !on.Empty() {
+			list = shutting(list, on, j.peers)
+		}
+		if len(list) > mostParts {
+			list = perhapsAll
+			break
 		}
 	}
-	if len(peers) == 0 {
-		return []netpol.Rule{one}
+	for _, s := range list {
+		r := one
+		r.Ports.Set = s.ports
+		if len(s.peers) > 0 {
+			r.Peers = netpol.Some{
+				netpol.Every{one.Peers, netpol.Not{Of: s.peers}},
+				netpol.Unknown{Within: netpol.Every{one.Peers, s.peers}, Why: "a policy with DENY may deny all requests that this one allows"},
+			}
+		}
+		rules = append(rules, r)
 	}
-	apart, met := one, one
-	apart.Ports.Set, met.Ports.Set = one.Ports.Set.Minus(at), one.Ports.Set.Intersect(at)
-	met.Peers = netpol.Some{
-		netpol.Every{one.Peers, netpol.Not{Of: peers}},
-		netpol.Unknown{Within: netpol.Every{one.Peers, peers}, Why: "a policy with DENY may deny all requests that this one allows"},
+	return rules
+}
+
+// A shut is ports on which peers may be denied all requests.
+type shut struct {
+	ports ports.Set
+	peers netpol.Some
+}
+
+// shutting adds peers on some ports.
+func shutting(list []shut, on ports.Set, peers netpol.Expr) (cut []shut) {
+	for _, s := range list {
+		if apart := s.ports.Minus(on); !apart.Empty() {
+			cut = append(cut, shut{apart, s.peers})
+		}
+		if met := s.ports.Intersect(on); !met.Empty() {
+			cut = append(cut, shut{met, append(slices.Clip(s.peers), peers)})
+		}
 	}
-	if apart.Ports.Set.Empty() {
-		return []netpol.Rule{met}
-	}
-	return []netpol.Rule{apart, met}
+	return cut
 }
 
 // closed are the ports, among some, on which clauses that deny by requests may leave
@@ -106,7 +128,7 @@ func closed(passed, denied []clause, among ports.Set) (set ports.Set) {
 }
 
 // mostParts is into how many parts ports are cut; a rule that tells more apart may deny
-// what its other alternatives do.
+// what its other alternatives do, and rules that do may deny everybody.
 const mostParts = 64
 
 // parts cuts ports along those of the alternatives.
