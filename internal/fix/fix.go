@@ -2,7 +2,7 @@
 // every other byte as it was: comments, order, quoting, indentation, line ends,
 // anchors and document markers. It knows the block and the flow style, makes
 // parents that are missing as the document would have written them, and adds
-// elements to lists.
+// elements to lists and documents to files.
 //
 // It never guesses. After every edit the document is read again as kubectl reads
 // it, and the edit stands only if the field that was asked for has changed, and

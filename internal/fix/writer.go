@@ -334,13 +334,7 @@ func (w *writer) insertFlow(n, node *yaml.Node) ([]splices, error) {
 	}
 	inside := unwrap(w.flow(node))
 	if len(n.Content) == 0 {
-		if len(bytes.TrimSpace(w.text[start+1:end-1])) > 0 {
-			return nil, errElsewise
-		}
-		if unit := w.unit(); w.isJSON && unit != "" {
-			return []splices{w.over(start, end, w.spread(node, w.indent(start), unit))}, nil
-		}
-		return []splices{w.over(start+1, end-1, inside)}, nil
+		return w.insertFirst(start, end, node), nil
 	}
 	last, err := w.lastEnd(n)
 	if err != nil {
@@ -359,6 +353,30 @@ func (w *writer) insertFlow(n, node *yaml.Node) ([]splices, error) {
 		{{w.lineEnd(last), w.lineEnd(last), w.eol + indent + inside}}, // where a comma stands already
 		w.over(last, last, w.comma()+inside),
 	}, nil
+}
+
+// insertFirst adds what is in node to braces or brackets from start to end in which there
+// is nothing yet, or but comments: where they are written over several lines, on a line of
+// its own before the last one.
+func (w *writer) insertFirst(start, end int, node *yaml.Node) []splices {
+	inside := unwrap(w.flow(node))
+	unit := w.unit()
+	if w.lineStart(start) == w.lineStart(end-1) {
+		if w.isJSON && unit != "" {
+			return []splices{w.over(start, end, w.spread(node, w.indent(start), unit))}
+		}
+		return []splices{w.over(start+1, end-1, inside)}
+	}
+	if unit == "" {
+		unit = strings.Repeat(" ", w.step)
+	}
+	indent := max(w.indent(start), w.indent(end-1)) // the deeper one: it may end at the margin
+	line := inside
+	if w.isJSON {
+		line = strings.TrimSpace(unwrap(w.spread(node, indent, unit)))
+	}
+	closing := w.lineStart(end - 1)
+	return []splices{w.over(closing, closing, indent+unit+line+w.eol), w.over(start+1, start+1, inside)}
 }
 
 // unwrap is what stands between the braces or brackets of a mapping or a list.
