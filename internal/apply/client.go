@@ -1,6 +1,6 @@
 // Package apply is the only room that writes to a cluster: it makes changes of single
-// fields by server-side apply, under one field manager, and takes them back. It is told
-// which object should become what; it does not know why.
+// fields by server-side apply, under one field manager, makes objects that these need,
+// and takes both back. It is told which object should become what; it does not know why.
 //
 // Nothing is written that was not tried before by a dry run on the API server, on the
 // very version of the object that was looked at. An object that has changed meanwhile,

@@ -10,11 +10,15 @@ import (
 	"github.com/gabion-k8s/gabion/internal/fix/patch"
 )
 
-// A Trial is a change of one object that was tried, and nothing written.
+// A Trial is a change of one object that was tried, and nothing written; or the making of
+// a new one.
 type Trial struct {
 	// Configuration is what has to be applied: the fields of the change, and those that
-	// were applied under the same manager before, which else would be taken away.
+	// were applied under the same manager before, which else would be taken away. It is
+	// the whole of a new object.
 	Configuration patch.Object
+	// By names the object that a new one is made for, "" for a change.
+	By string
 	// Changes are the fields as they are and as they will be: by the API server's word
 	// when it proved them.
 	Changes []patch.Difference
@@ -25,9 +29,6 @@ type Trial struct {
 	now   patch.Object
 	force bool
 }
-
-// UID is that of the object.
-func (t *Trial) UID() string { return t.now.Text("metadata", "uid") }
 
 // Try finds out what it takes to make the differences in an object as it was judged, and
 // whether the API server would accept it and change nothing else. With force, fields
@@ -102,10 +103,13 @@ func (c *Client) apply(ctx context.Context, t *Trial, dryRun bool) (patch.Object
 // which controllers have written nothing but the status.
 const maxTries = 5
 
-// Do makes the change of a trial.
+// Do makes the change of a trial, or the object.
 func (c *Client) Do(ctx context.Context, t *Trial) error {
 	if t.Unproven != "" {
 		return errors.New(t.Unproven)
+	}
+	if t.By != "" {
+		return c.make(ctx, t.Configuration, false)
 	}
 	for try := 1; ; try++ {
 		answer, err := c.apply(ctx, t, false)
@@ -144,12 +148,18 @@ type Outcome struct {
 	Undone int
 	// Left are those that somebody else has changed since: they were not touched.
 	Left []patch.Path
+	// Deleted is set of an object that was made, and is gone again.
+	Deleted bool
 	// Nothing is set when nothing had to be written.
 	Nothing bool
 }
 
-// Undo takes back the changes of one object, as far as they still stand.
+// Undo takes back the changes of one object, as far as they still stand, and deletes one
+// that was made, if it still is as it was.
 func (c *Client) Undo(ctx context.Context, e Entry) (Outcome, error) {
+	if e.Made != nil {
+		return c.unmake(ctx, e)
+	}
 	object := patch.Object{"apiVersion": e.APIVersion, "kind": e.Kind, "metadata": map[string]any{"name": e.Name, "namespace": e.Namespace}}
 	for try := 1; ; try++ {
 		now, err := c.get(ctx, object)

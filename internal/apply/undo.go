@@ -37,14 +37,18 @@ type Cluster struct {
 	UID string `json:"uid"`
 }
 
-// An Entry is what was changed of one object.
+// An Entry is what was changed of one object, or one that was made.
 type Entry struct {
 	APIVersion string             `json:"apiVersion"`
 	Kind       string             `json:"kind"`
 	Namespace  string             `json:"namespace,omitempty"`
 	Name       string             `json:"name"`
-	UID        string             `json:"uid"`
-	Changes    []patch.Difference `json:"changes"`
+	UID        string             `json:"uid,omitempty"` // of one that was there
+	Changes    []patch.Difference `json:"changes,omitempty"`
+	// Made is the whole object where it was not there before, and By names the one that
+	// it was made for: Deployment shop/web.
+	Made patch.Object `json:"made,omitempty"`
+	By   string       `json:"by,omitempty"`
 }
 
 // String names the object as people do: Deployment shop/web.
@@ -55,12 +59,20 @@ func (e Entry) String() string {
 	return e.Kind + " " + e.Namespace + "/" + e.Name
 }
 
-// Add adds the change of a trial.
+// Add adds the change of a trial, or the object that it makes.
 func (w *WayBack) Add(t *Trial) {
-	w.Objects = append(w.Objects, Entry{
-		APIVersion: t.now.Text("apiVersion"), Kind: t.now.Text("kind"),
-		Namespace: t.now.Text("metadata", "namespace"), Name: t.now.Text("metadata", "name"), UID: t.UID(), Changes: t.Changes,
-	})
+	e := entryOf(t.now)
+	if e.Changes = t.Changes; t.By != "" {
+		e.Made, e.By = t.Configuration, t.By
+	}
+	w.Objects = append(w.Objects, e)
+}
+
+func entryOf(o patch.Object) Entry {
+	return Entry{
+		APIVersion: o.Text("apiVersion"), Kind: o.Text("kind"),
+		Namespace: o.Text("metadata", "namespace"), Name: o.Text("metadata", "name"), UID: o.Text("metadata", "uid"),
+	}
 }
 
 // Write writes the way back to a file, in one step, and returns when it is on the disk.
@@ -112,8 +124,11 @@ func ReadWayBack(from io.Reader) (*WayBack, error) {
 		return nil, fmt.Errorf("it is not what gabion fix --apply writes: it is a %q of %q", w.Kind, w.APIVersion)
 	}
 	for _, e := range w.Objects {
-		if e.APIVersion == "" || e.Kind == "" || e.Name == "" || e.UID == "" {
+		if e.APIVersion == "" || e.Kind == "" || e.Name == "" || (e.UID == "") == (e.Made == nil) {
 			return nil, fmt.Errorf("%s: not all of an object is named", e)
+		}
+		if e.Made != nil && (e.String() != entryOf(e.Made).String() || e.APIVersion != e.Made.Text("apiVersion") || len(e.Changes) > 0) {
+			return nil, fmt.Errorf("%s: it is said to have been made as something else", e)
 		}
 		for _, d := range e.Changes {
 			if err := d.Valid(); err != nil {

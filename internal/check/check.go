@@ -125,6 +125,24 @@ type Fix struct {
 	// and the mount that a read-only root file system needs. The index that is the length
 	// of a list adds an element to it.
 	With []Change
+	// Adds is an object that has to be there as well, nil for none: the ServiceAccount
+	// that a pod is to run as.
+	Adds *Addition
+}
+
+// An Addition is an object that is not there yet.
+type Addition struct {
+	// APIVersion, Kind, Namespace and Name are those that a reader finds in it: the
+	// Namespace is set as well where the text leaves it to whoever applies it.
+	APIVersion, Kind, Namespace, Name string
+	// Text is the object as YAML in block style, indented by two, without markers.
+	Text string
+}
+
+// String names the object as people do: ServiceAccount shop/web.
+func (a *Addition) String() string {
+	ref := evidence.Ref{Kind: a.Kind, Namespace: a.Namespace, Name: a.Name}
+	return ref.String()
 }
 
 // A Change sets the field at Path to Value, as a Fix does.

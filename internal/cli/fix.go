@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -55,7 +56,7 @@ the others are made as well: read the difference, and try it before you trust it
 Every edit is proven before anything is shown or written: the file is read again
 and must mean the same but for the fields of the fixes, and the result is judged again:
 the finding has to be gone, and no new one may have come. What cannot be proven is
-refused, with the reason.
+refused, with the reason. An object that a fix needs comes last in the file.
 
 Files of manifests are edited, YAML and JSON. Of a chart the values are, or the template
 where a field is written out, else a patch for after the rendering is written. An overlay
@@ -123,14 +124,15 @@ type FixReport struct {
 	Gaps       []evidence.Gap `json:"gaps"`
 }
 
-// A FixEdit is a fix that was made, or would be with --write.
+// A FixEdit is a fix that was made, or would be with --write: a field that is set, or an
+// object that is new.
 type FixEdit struct {
 	File    string `json:"file"`
-	Line    int    `json:"line"` // of the file as it was
+	Line    int    `json:"line"` // of the file as it was, 0 for a new object
 	Finding string `json:"finding"`
 	Rule    string `json:"rule"`
-	Path    string `json:"path"`
-	Old     string `json:"old"` // "" when the field was missing
+	Path    string `json:"path"` // "" for a new object, of which New is the text
+	Old     string `json:"old"`  // "" when the field was missing
 	New     string `json:"new"`
 	Safe    bool   `json:"safe"`
 	// Breaks is what the change may stop of what runs today, "" when it is safe.
@@ -249,7 +251,7 @@ func (d *mend) made() bool { return d.refused == "" && !d.held }
 
 // wanted is what the fix asks for.
 func (d *mend) wanted() wanted {
-	return wanted{d.ref, d.finding.Rule, append([]check.Change{{Path: d.fix.Path, Value: d.fix.Value}}, d.fix.With...)}
+	return wanted{d.ref, d.finding.Rule, append([]check.Change{{Path: d.fix.Path, Value: d.fix.Value}}, d.fix.With...), d.fix.Adds}
 }
 
 // A mender makes the fixes that were chosen.
@@ -481,15 +483,36 @@ func (m *mender) summary(w io.Writer) {
 	if unfixable > 0 {
 		fmt.Fprintf(w, "%s without an automatic fix: a person has to decide\n", count(unfixable, "finding"))
 	}
-	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
-		fmt.Fprintf(w, "%s not fixed: %s\n", count(reasons[reason], "finding"), visible(reason))
-	}
+	sayRefused(w, reasons)
 	for _, medium := range m.media {
 		if n, ok := medium.(noter); ok {
 			for _, line := range n.notes(m.after) {
 				fmt.Fprintln(w, visible(line))
 			}
 		}
+	}
+}
+
+// inQuotes is what a reason names: an image, a container.
+var inQuotes = regexp.MustCompile(`"[^"]*"`)
+
+// sayRefused says why findings were not fixed, and of how many each is said. Reasons that
+// differ in what they name alone are one line.
+func sayRefused(w io.Writer, reasons map[string]int) {
+	alike := map[string][]string{}
+	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
+		key := inQuotes.ReplaceAllString(reason, `"…"`)
+		alike[key] = append(alike[key], reason)
+	}
+	for _, key := range slices.Sorted(maps.Keys(alike)) {
+		n, text := 0, key
+		for _, reason := range alike[key] {
+			n += reasons[reason]
+		}
+		if len(alike[key]) == 1 {
+			text = alike[key][0]
+		}
+		fmt.Fprintf(w, "%s not fixed: %s\n", count(n, "finding"), visible(text))
 	}
 }
 

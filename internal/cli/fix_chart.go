@@ -48,8 +48,27 @@ func (m *mender) openRendered(source *evidence.Source) []medium {
 type renderedSource struct {
 	source  *evidence.Source
 	options files.Options
-	// unfit is why nothing of it can be edited, "" when it can.
-	unfit string
+	made    []madeBefore
+}
+
+// madeBefore remembers what was made of a list: the same is asked for again and again.
+type madeBefore struct {
+	key      string
+	files    texts
+	outcomes []outcome
+}
+
+// once makes what is wanted, unless it was made before.
+func (r *renderedSource) once(before texts, list []wanted, make func(texts, []wanted) (texts, []outcome)) (texts, []outcome) {
+	key := keyOf(list)
+	for _, known := range r.made {
+		if known.key == key {
+			return known.files, slices.Clone(known.outcomes)
+		}
+	}
+	changed, outcomes := make(before, list)
+	r.made = append(r.made, madeBefore{key, changed, slices.Clone(outcomes)})
+	return changed, outcomes
 }
 
 func (r *renderedSource) holds(ref *evidence.Ref) bool { return ref != nil && ref.Source == r.source }
@@ -96,36 +115,27 @@ func wantsOf(list []wanted, outcomes []outcome, find func(*evidence.Ref) string)
 	return wants, of
 }
 
-// A chartFolder is a chart whose values and templates are edited.
+// A chartFolder is a chart whose values and templates are edited. Of one that is packed
+// the values are that are given besides, and what is in the archive never.
 type chartFolder struct {
 	renderedSource
-	chart *helm.Chart
+	chart  *helm.Chart
+	packed bool
 	// values are the files of values that may be edited, the chart's own first.
 	values []string
 	own    []string // names of the files that may be edited
-	cache  []madeBefore
 	// patches is why no patches for a post-renderer can be written, "" when they can.
 	patches string
 }
 
-// madeBefore remembers what was made of a list: the same is asked for again and again.
-type madeBefore struct {
-	key      string
-	files    texts
-	outcomes []outcome
-}
-
 func (c *chartFolder) load() (texts, error) {
-	dir := c.source.Ref
-	info, err := os.Stat(dir)
-	switch {
-	case err != nil:
-		return nil, usagef("read %s: %w", dir, reason(err))
-	case !info.IsDir():
-		c.unfit = "the chart is packed: unpack it, and fix the folder"
-		return texts{}, nil
+	name := c.source.Ref
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, usagef("read %s: %w", name, reason(err))
 	}
-	if c.chart, err = helm.LoadDir(dir); err != nil {
+	c.packed = !info.IsDir()
+	if c.chart, err = files.LoadChart(name); err != nil {
 		return nil, usageError{err}
 	}
 	all := texts{}
@@ -134,7 +144,10 @@ func (c *chartFolder) load() (texts, error) {
 			return nil, usagef("read %s: %w", name, err)
 		}
 	}
-	c.values = append([]string{filepath.Join(dir, "values.yaml")}, c.options.Helm.ValuesFiles...)
+	c.values = c.options.Helm.ValuesFiles
+	if !c.packed {
+		c.values = append([]string{filepath.Join(name, "values.yaml")}, c.values...)
+	}
 	for _, name := range c.values {
 		text, err := readBounded(name)
 		if err == nil {
@@ -171,13 +184,18 @@ func (c *chartFolder) loadPatches(all texts) error {
 }
 
 // postRender is the folder of the patches for a post-renderer.
-func (c *chartFolder) postRender() string { return filepath.Join(c.source.Ref, helm.PostRender) }
+func (c *chartFolder) postRender() string {
+	if c.packed {
+		return helm.PostRenderBeside(c.source.Ref)
+	}
+	return filepath.Join(c.source.Ref, helm.PostRender)
+}
 
 // renderedName is the file in it that the post-renderer puts the chart's manifests in.
 const renderedName = "rendered.yaml"
 
 // newKustomization is the kustomization of patches for a post-renderer.
-const newKustomization = `# What the chart's values and templates do not decide. To be used:
+const newKustomization = `# Patches of what the chart renders. To be used:
 #   helm template RELEASE CHART > rendered.yaml && kubectl kustomize .
 # or by a post-renderer of Helm that puts its standard input into rendered.yaml here.
 apiVersion: kustomize.config.k8s.io/v1beta1
@@ -206,18 +224,7 @@ func (c *chartFolder) templates() []string {
 }
 
 func (c *chartFolder) apply(before texts, list []wanted) (texts, []outcome) {
-	if c.unfit != "" {
-		return nil, refusedAll(list, errors.New(c.unfit))
-	}
-	key := keyOf(list)
-	for _, known := range c.cache {
-		if known.key == key {
-			return known.files, slices.Clone(known.outcomes)
-		}
-	}
-	changed, outcomes := c.make(before, list)
-	c.cache = append(c.cache, madeBefore{key, changed, slices.Clone(outcomes)})
-	return changed, outcomes
+	return c.once(before, list, c.make)
 }
 
 func keyOf(list []wanted) string {
@@ -335,14 +342,35 @@ func (c *chartFolder) read(ctx context.Context, world *evidence.Snapshot, edited
 func (c *chartFolder) notes(after texts) []string {
 	dir := c.postRender()
 	for name := range after {
-		if filepath.Dir(name) == dir {
-			return []string{
-				fmt.Sprintf("%s has patches of what %s renders, for what its values and templates do not decide. To use them:", dir, c.source.Ref),
-				fmt.Sprintf("  helm template RELEASE %s > %s && kubectl kustomize %s", c.source.Ref, filepath.Join(dir, renderedName), dir),
-			}
+		if filepath.Dir(name) != dir {
+			continue
+		}
+		why := "its values and templates do not decide"
+		if c.packed {
+			why = "no file of values outside of it decides"
+		}
+		return []string{
+			fmt.Sprintf("%s has patches of what %s renders, for what %s. To use them:", dir, c.source.Ref, why),
+			fmt.Sprintf("  helm template RELEASE %s > %s && kubectl kustomize %s", c.arguments(), filepath.Join(dir, renderedName), dir),
 		}
 	}
 	return nil
+}
+
+// arguments are those of Helm to render the chart as it was: values may be secrets, and
+// are not repeated.
+func (c *chartFolder) arguments() string {
+	words := []string{c.source.Ref}
+	for _, name := range c.options.Helm.ValuesFiles {
+		words = append(words, "--values "+name)
+	}
+	for flag, given := range map[string][]string{"--set": c.options.Helm.Set, "--set-string": c.options.Helm.SetString, "--set-file": c.options.Helm.SetFile} {
+		if len(given) > 0 {
+			words = append(words, flag+" ...")
+		}
+	}
+	slices.Sort(words[1+len(c.options.Helm.ValuesFiles):])
+	return strings.Join(words, " ")
 }
 
 // settle says what became of the items of a list, and which files differ.

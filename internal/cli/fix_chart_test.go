@@ -17,6 +17,8 @@ import (
 
 	"github.com/gabion-k8s/gabion/internal/fix/chart"
 	"github.com/gabion-k8s/gabion/internal/fix/fieldpath"
+	"github.com/gabion-k8s/gabion/internal/fix/overlay"
+	"github.com/gabion-k8s/gabion/internal/fix/rendered"
 	"github.com/gabion-k8s/gabion/internal/source/helm"
 )
 
@@ -70,16 +72,94 @@ func TestFixedChartsDifferInFixedFields(t *testing.T) {
 	}
 }
 
-// TestPackedChartIsRefused: an archive is not edited.
-func TestPackedChartIsRefused(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "web.tgz")
-	packChart(t, name, map[string]string{
-		"web/Chart.yaml":         "apiVersion: v2\nname: web\nversion: 1.0.0\n",
-		"web/templates/web.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - {name: web, image: registry.example.com/web:1}\n",
-	})
-	stdout, stderr, code := run(t, "fix", name, "--unsafe", "--rule", "service-account-token", "--fail-on", "none")
-	if code != 0 || stdout != "" || !strings.Contains(stderr, "the chart is packed: unpack it, and fix the folder") {
-		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+// TestPackedChartsDifferInFixedFields fixes the findings of one rule in what an archive
+// renders, makes the patches as a person would, and finds no difference but in the fields
+// of the rule. The archive stays as it is.
+func TestPackedChartsDifferInFixedFields(t *testing.T) {
+	archive, err := txtar.ParseFile("testdata/script/fix_chart.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, f := range archive.Files {
+		if strings.HasPrefix(f.Name, "shop/") {
+			files[f.Name] = string(f.Data)
+		}
+	}
+	for rule, field := range fixedFields {
+		t.Run(rule, func(t *testing.T) {
+			dir := t.TempDir()
+			name, values := filepath.Join(dir, "shop.tgz"), filepath.Join(dir, "ours.yaml")
+			packChart(t, name, files)
+			writeBytes(t, values, []byte("securityContext: # ours\n  privileged: false\n"))
+			o := helm.Options{ValuesFiles: []string{values}}
+			packed, before := readBytes(t, name), patchedFields(t, name, o)
+			_, stderr, code := run(t, "fix", name, "--values", values, "--unsafe", "--rule", rule, "--fail-on", "none", "--write")
+			if code != 0 {
+				t.Fatalf("exit code %d: %s", code, stderr)
+			}
+			changed := difference(before, patchedFields(t, name, o))
+			for _, path := range changed {
+				if !field.MatchString(path) {
+					t.Errorf("%s changed", path)
+				}
+			}
+			if len(changed) == 0 {
+				t.Error("nothing changed")
+			}
+			if !bytes.Equal(packed, readBytes(t, name)) {
+				t.Error("the archive changed")
+			}
+			if again, _, _ := run(t, "fix", name, "--values", values, "--unsafe", "--rule", rule); again != "" {
+				t.Errorf("a second time:\n%s", again)
+			}
+		})
+	}
+}
+
+// patchedFields are the fields of everything that a packed chart renders, once the
+// patches beside it are made of it, if there are any.
+func patchedFields(t *testing.T, name string, o helm.Options) map[string]string {
+	t.Helper()
+	loaded, err := helm.LoadArchive(name, bytes.NewReader(readBytes(t, name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	maker := chart.New(t.Context(), loaded, o, nil)
+	world, _, err := maker.Render(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := helm.PostRenderBeside(name)
+	file := filepath.Join(dir, "kustomization.yaml")
+	if _, err := os.Stat(file); err != nil {
+		return fieldsOfWorld(t, world)
+	}
+	text, err := maker.Text(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeBytes(t, filepath.Join(dir, "rendered.yaml"), text)
+	patched, _, err := overlay.New(t.Context(), dir, dir, file, false).Render(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fieldsOfWorld(t, patched)
+}
+
+func readBytes(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func writeBytes(t *testing.T, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -114,6 +194,11 @@ func fieldsOfChart(t *testing.T, dir string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return fieldsOfWorld(t, world)
+}
+
+func fieldsOfWorld(t *testing.T, world *rendered.World) map[string]string {
+	t.Helper()
 	fields := map[string]string{}
 	var walk func(v any, at fieldpath.Path, id string)
 	walk = func(v any, at fieldpath.Path, id string) {

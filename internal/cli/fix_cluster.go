@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -192,23 +193,34 @@ func (m *liveMender) prove(ctx context.Context) error {
 	return nil
 }
 
-// try has the API server try the patch of each object. It refuses the fixes that are in
-// the way, and reports whether there were any.
+// try has the API server try to make each new object, and then, if there is nothing in the
+// way of these, the patch of each that is there. It refuses the fixes that are in the way,
+// and reports whether there were any.
 func (m *liveMender) try(ctx context.Context) (refused bool, err error) {
-	for _, name := range slices.Sorted(maps.Keys(m.after)) {
+	for _, isNew := range []bool{true, false} {
+		names := slices.Sorted(maps.Keys(m.after))
+		names = slices.DeleteFunc(names, func(name string) bool { return m.medium.isNew(name) != isNew })
+		if refused, err = m.tryAll(ctx, names); refused || err != nil {
+			return refused, err
+		}
+	}
+	return false, nil
+}
+
+func (m *liveMender) tryAll(ctx context.Context, names []string) (refused bool, err error) {
+	for _, name := range names {
 		if t := m.trials[name]; t != nil && string(t.after) == string(m.after[name]) {
 			continue
 		}
-		judged, wanted, err := m.medium.differences(name, m.after[name])
-		if err != nil {
-			return false, err
-		}
-		t, err := m.client.Try(ctx, judged, wanted, m.live.force)
+		t, err := m.tryOne(ctx, name)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
 		if _, unreachable := errors.AsType[*url.Error](err); unreachable {
 			return false, usageError{err}
+		}
+		if err == nil && m.medium.isNew(name) && m.live.apply && t.Unproven != "" {
+			err = errors.New(t.Unproven) // what needs it cannot be made without it
 		}
 		if err == nil {
 			m.trials[name] = &trial{t, m.after[name]}
@@ -222,10 +234,39 @@ func (m *liveMender) try(ctx context.Context) (refused bool, err error) {
 	return refused, nil
 }
 
+// tryOne has the API server try the patch of one object, or the making of a new one.
+func (m *liveMender) tryOne(ctx context.Context, name string) (*apply.Trial, error) {
+	if !m.medium.isNew(name) {
+		judged, wanted, err := m.medium.differences(name, m.after[name])
+		if err != nil {
+			return nil, err
+		}
+		return m.client.Try(ctx, judged, wanted, m.live.force)
+	}
+	object, err := patch.Decode(m.after[name])
+	if err != nil {
+		return nil, err
+	}
+	by := m.adders(name)
+	if len(by) == 0 {
+		return nil, fmt.Errorf("%s: no fix asks for it", object)
+	}
+	return m.client.TryNew(ctx, object, by[0].ref.String())
+}
+
+// adders are the fixes that ask for a new object.
+func (m *liveMender) adders(name string) []*mend {
+	return m.suspects(func(d *mend) bool { return d.made() && d.fix.Adds != nil && fileOfNew(d.fix.Adds) == name })
+}
+
 // blame refuses the fixes of an object that the API server refused: those that set the
 // fields which it says are in the way, else those that it refuses by themselves, else
 // all of them.
 func (m *liveMender) blame(ctx context.Context, name string, why error) (some bool) {
+	if by := m.adders(name); len(by) > 0 {
+		refuse(by, fmt.Sprintf("%s: %v", newObject(by[0].fix.Adds), why))
+		return true
+	}
 	all := m.suspects(func(d *mend) bool { return d.made() && d.home == medium(m.medium) && fileOfObject(d.ref) == name })
 	if conflict, is := errors.AsType[*apply.Conflict](why); is {
 		why = fmt.Errorf("%w: change it there, or take it over with --force-conflicts", why)
@@ -282,8 +323,9 @@ func below(field, other string) bool {
 }
 
 // patches are the names of the files of the patches, in the order in which they are
-// made: namespace by namespace, and what lives in none after them, for a label of a
-// Namespace may keep out the pods of a workload that is not fixed yet.
+// made: namespace by namespace, what is new in one first, and what lives in none after
+// them, for a label of a Namespace may keep out the pods of a workload that is not fixed
+// yet.
 func (m *liveMender) patches() []string {
 	names := slices.Collect(maps.Keys(m.after))
 	slices.SortFunc(names, func(a, b string) int {
@@ -293,7 +335,13 @@ func (m *liveMender) patches() []string {
 			}
 			return -1
 		}
-		return strings.Compare(a, b)
+		newness := func(name string) int {
+			if m.medium.isNew(name) {
+				return 0
+			}
+			return 1
+		}
+		return cmp.Or(strings.Compare(namespaceOf(a), namespaceOf(b)), newness(a)-newness(b), strings.Compare(a, b))
 	})
 	return names
 }
@@ -312,12 +360,17 @@ func (m *liveMender) document(name string) ([]byte, error) {
 	}
 	var head strings.Builder
 	fmt.Fprintf(&head, "# %s\n", t.Configuration)
+	for _, d := range m.adders(name) {
+		fmt.Fprintf(&head, "#   %s: %s is to run as it\n", d.finding.Rule, d.ref)
+	}
 	for _, d := range m.mends {
 		if !d.made() || fileOfObject(d.ref) != name {
 			continue
 		}
 		for i, e := range d.outcome.edits {
-			if i == 0 {
+			if e.file != name {
+				fmt.Fprintf(&head, "#     and the object of %s\n", e.file)
+			} else if i == 0 {
 				fmt.Fprintf(&head, "#   %s: %s = %s\n", d.finding.Rule, e.path, e.value)
 			} else {
 				fmt.Fprintf(&head, "#     and %s = %s\n", e.path, e.value)
@@ -395,7 +448,9 @@ func (m *liveMender) summaryLive(w io.Writer) {
 		switch {
 		case d.refused == "":
 			made++
-			objects[fileOfObject(d.ref)] = true
+			for _, e := range d.outcome.edits {
+				objects[e.file] = true
+			}
 		case d.fix == nil:
 			unfixable++
 		default:
@@ -410,9 +465,7 @@ func (m *liveMender) summaryLive(w io.Writer) {
 	if unfixable > 0 {
 		fmt.Fprintf(w, "%s without an automatic fix: a person has to decide\n", count(unfixable, "finding"))
 	}
-	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
-		fmt.Fprintf(w, "%s not fixed: %s\n", count(reasons[reason], "finding"), visible(reason))
-	}
+	sayRefused(w, reasons)
 	unproven := map[string]int{}
 	for _, name := range m.patches() {
 		if t := m.trials[name]; t.Unproven != "" && !m.live.apply {
@@ -466,9 +519,12 @@ func (m *liveMender) proven() (names []string) {
 	for _, name := range m.patches() {
 		if why := m.trials[name].Unproven; why != "" {
 			m.refuseAt(name, "not proven by the API server: "+why)
-			continue
 		}
-		names = append(names, name)
+	}
+	for _, name := range m.patches() {
+		if m.trials[name].Unproven == "" && (!m.medium.isNew(name) || len(m.adders(name)) > 0) {
+			names = append(names, name)
+		}
 	}
 	return names
 }
@@ -513,8 +569,11 @@ func (m *liveMender) done(w io.Writer, names []string, file string) {
 		return
 	}
 	for _, name := range names {
-		object := m.trials[name].Configuration
-		fmt.Fprintf(w, "changed %s\n", visible(object.String()))
+		object, verb := m.trials[name].Configuration, "changed"
+		if m.medium.isNew(name) {
+			verb = "made"
+		}
+		fmt.Fprintf(w, "%s %s\n", verb, visible(object.String()))
 		if hint := watch(object); hint != "" {
 			fmt.Fprintf(w, "  %s\n", visible(hint))
 		}
@@ -564,22 +623,35 @@ func (o fixOptions) runUndo(ctx context.Context, env Env) error {
 	if uid != way.Cluster.UID {
 		return usagef("--undo %s: is of another cluster, %q: this one has the UID %s, that one %s", o.live.undo, way.Cluster.Name, uid, way.Cluster.UID)
 	}
-	whole := true
+	whole, needed := true, map[string]bool{} // what still runs as an account that was made
 	for _, e := range slices.Backward(way.Objects) {
 		if o.scan.namespace != "" && e.Namespace != o.scan.namespace {
 			continue
 		}
-		outcome, err := client.Undo(ctx, e)
+		var outcome apply.Outcome
+		var err error
+		if needed[e.By] {
+			err = fmt.Errorf("%s, which it was made for, may still need it", e.By)
+		} else {
+			outcome, err = client.Undo(ctx, e)
+		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		whole = whole && err == nil && len(outcome.Left) == 0
+		needed[e.String()] = err != nil || slices.ContainsFunc(outcome.Left, namesAccount)
 		sayUndone(env.Stderr, e, outcome, err)
 	}
 	if !whole {
 		return exit(ExitIncomplete)
 	}
 	return nil
+}
+
+// namesAccount reports whether a field names the account of a pod.
+func namesAccount(field patch.Path) bool {
+	text := field.String()
+	return strings.HasSuffix(text, ".serviceAccountName") || strings.HasSuffix(text, ".serviceAccount")
 }
 
 // sayUndone says what became of one object.
@@ -589,6 +661,10 @@ func sayUndone(w io.Writer, e apply.Entry, o apply.Outcome, err error) {
 	case err != nil:
 		say("%s: not undone: %v", e, err)
 		return
+	case o.Deleted:
+		say("%s: deleted, as it was not there before", e)
+	case o.Nothing && len(o.Left) == 0 && e.Made != nil:
+		say("%s: is not there, as before", e)
 	case o.Nothing && len(o.Left) == 0:
 		say("%s: is as it was before", e)
 	case !o.Nothing:

@@ -6,13 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
 
+	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/fix"
 	"github.com/gabion-k8s/gabion/internal/fix/patch"
@@ -130,7 +134,9 @@ func (l *liveMedium) apply(_ texts, list []wanted) (texts, []outcome) {
 		after, results := fix.Apply(l.recorded[l.index[name]].text, of)
 		some := false
 		for n, i := range places[name] {
-			outcomes[i] = made(name, of[n], results[n])
+			if outcomes[i] = made(name, of[n], results[n]); outcomes[i].err == nil {
+				outcomes[i].add(list[i].adds, changed)
+			}
 			some = some || outcomes[i].err == nil
 		}
 		if some {
@@ -138,6 +144,31 @@ func (l *liveMedium) apply(_ texts, list []wanted) (texts, []outcome) {
 		}
 	}
 	return changed, outcomes
+}
+
+// add puts an object that is to be there as well, if there is one, among the objects.
+func (o *outcome) add(a *check.Addition, changed texts) {
+	if a == nil {
+		return
+	}
+	name := fileOfNew(a)
+	text, err := yaml.YAMLToJSON([]byte(a.Text))
+	if err != nil {
+		o.err = fmt.Errorf("%s: %w", a, err)
+		return
+	}
+	changed[name] = text
+	o.edits = append(o.edits, madeEdit{file: name, value: a.Text})
+}
+
+func fileOfNew(a *check.Addition) string {
+	return fileOfLive(a.APIVersion, a.Kind, a.Namespace, a.Name)
+}
+
+// isNew reports whether a file is one of an object that is not there yet.
+func (l *liveMedium) isNew(name string) bool {
+	_, known := l.index[name]
+	return !known
 }
 
 func made(name string, e fix.Edit, o fix.Outcome) outcome {
@@ -167,6 +198,8 @@ func (l *liveMedium) unfit(w wanted, name string) error {
 		return fmt.Errorf("kept by %s, which would put it back or no longer know it: fix it there (--force-conflicts changes it all the same)", by)
 	case l.recorded[i].partial:
 		return errors.New("only its metadata were read")
+	case w.adds != nil && !l.isNew(fileOfNew(w.adds)):
+		return fmt.Errorf("%s is there already", newObject(w.adds))
 	}
 	return nil
 }
@@ -181,8 +214,8 @@ func inMetadata(w wanted) bool {
 	return true
 }
 
-// read hands all objects to a world once more, those among the files as they are there.
-// What the changed ones made is not: a rollout makes it anew.
+// read hands all objects to a world once more, those among the files as they are there,
+// the new ones last. What the changed ones made is not: a rollout makes it anew.
 func (l *liveMedium) read(ctx context.Context, world *evidence.Snapshot, files texts) error {
 	about := *l.about
 	b := cluster.NewBuilder(world, &about)
@@ -207,6 +240,13 @@ func (l *liveMedium) read(ctx context.Context, world *evidence.Snapshot, files t
 			return err
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if l.isNew(name) {
+			if err := addNew(b, name, files[name]); err != nil {
+				return err
+			}
+		}
+	}
 	b.Finish()
 	for _, ref := range world.Objects {
 		// The Go types leave out what is false, which a fix may have written.
@@ -215,6 +255,20 @@ func (l *liveMedium) read(ctx context.Context, world *evidence.Snapshot, files t
 		}
 	}
 	return nil
+}
+
+// addNew hands an object that is not there yet to a world.
+func addNew(b *cluster.Builder, name string, text []byte) error {
+	object, err := patch.Decode(text)
+	if err != nil {
+		return err
+	}
+	r := recorded{apiVersion: object.Text("apiVersion"), kind: object.Text("kind"), typed: true, text: text, name: name}
+	o, err := r.object(nil)
+	if err != nil {
+		return err
+	}
+	return b.Add(o)
 }
 
 // stale are the objects whose pods are no longer what they would make: those among the

@@ -52,9 +52,15 @@ func fixesAll(t *testing.T, from string) {
 		sameButFor(t, name, before, after, edits)
 		sameLinesButFor(t, name, before, after, edits)
 	}
-	t.Logf("%d files, %d edits", len(files), len(first.Edits))
+	added := 0
+	for _, e := range first.Edits {
+		if e.Path == "" {
+			added++
+		}
+	}
+	t.Logf("%d files, %d edits, %d objects added", len(files), len(first.Edits), added)
 	for _, r := range first.Refused {
-		if !strings.HasPrefix(r.Reason, "no automatic fix") {
+		if !strings.HasPrefix(r.Reason, "no automatic fix") && !strings.Contains(r.Reason, "JSON") { // which takes no second document
 			t.Errorf("finding %s has a fix, and it was refused: %s", r.Finding, r.Reason)
 		}
 	}
@@ -88,7 +94,7 @@ func readText(t *testing.T, file string) []byte {
 	return text
 }
 
-// trees are the documents of a text, read by a parser that fix does not prove with.
+// trees are the documents of a text that are not empty, read by a parser that fix does not prove with.
 func trees(t *testing.T, name string, text []byte) (all []any) {
 	t.Helper()
 	for d := yaml.NewDecoder(bytes.NewReader(text)); ; {
@@ -100,17 +106,29 @@ func trees(t *testing.T, name string, text []byte) (all []any) {
 			t.Logf("%s is read no further than document %d: %v", name, len(all), err)
 			return all
 		}
-		all = append(all, tree)
+		if tree != nil { // what follows a marker at the end is one, until something is added
+			all = append(all, tree)
+		}
 	}
 }
 
-// sameButFor checks that the objects of a file differ in fields that an edit names.
+// sameButFor checks that the objects of a file differ in fields that an edit names, and
+// that after them come those that edits add, and no others.
 func sameButFor(t *testing.T, name string, before, after []byte, edits []FixEdit) {
 	t.Helper()
 	was, now := trees(t, name, before), trees(t, name, after)
-	if len(was) != len(now) {
-		t.Errorf("%s: %d documents became %d", name, len(was), len(now))
+	var added []any
+	for _, e := range edits {
+		if e.Path == "" {
+			added = append(added, trees(t, name, []byte(e.New))...)
+		}
+	}
+	if len(was)+len(added) != len(now) {
+		t.Errorf("%s: %d documents became %d, of which %d were added", name, len(was), len(now), len(added))
 		return
+	}
+	if some := differences(added, now[len(was):], ""); len(some) > 0 {
+		t.Errorf("%s: added is something else: %v", name, some)
 	}
 	for i := range was {
 		for _, at := range differences(was[i], now[i], "") {
@@ -186,6 +204,9 @@ func sameLinesButFor(t *testing.T, name string, before, after []byte, edits []Fi
 	t.Helper()
 	may := map[int]bool{}
 	for _, e := range edits {
+		if e.Path == "" {
+			continue
+		}
 		for n := range 2 + strings.Count(e.Old, ",") {
 			may[e.Line+n] = true
 		}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 
+	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/fix"
 	"github.com/gabion-k8s/gabion/internal/source/files"
@@ -72,22 +74,45 @@ func readBounded(name string) ([]byte, error) {
 func (m *manifests) apply(before texts, list []wanted) (texts, []outcome) {
 	edits := map[string][]fix.Edit{}
 	items := map[string][]int{} // of the list, by file
+	changed, outcomes := texts{}, make([]outcome, len(list))
 	for i, w := range list {
 		name := fileOf(w.ref)
+		if _, outcomes[i].err = withObject(before[name], w.adds); outcomes[i].err != nil {
+			continue
+		}
 		edits[name] = append(edits[name], fix.Edit{Object: w.ref.Outline.At(0), Fields: fieldsOf(w.changes)})
 		items[name] = append(items[name], i)
 	}
-	changed, outcomes := texts{}, make([]outcome, len(list))
 	for name := range edits {
 		after, made := fix.Apply(before[name], edits[name])
+		for n, i := range items[name] {
+			if outcomes[i] = outcomeOf(name, list[i], made[n]); outcomes[i].err != nil {
+				continue
+			}
+			text, err := withObject(after, list[i].adds)
+			if err != nil { // though the file as it was would have taken it
+				outcomes[i] = outcome{err: err}
+				continue
+			}
+			after = text
+		}
 		if !bytes.Equal(after, before[name]) {
 			changed[name] = after
 		}
-		for n, i := range items[name] {
-			outcomes[i] = outcomeOf(name, list[i], made[n])
-		}
 	}
 	return changed, outcomes
+}
+
+// withObject is a file with an object at its end, if there is one to be added.
+func withObject(text []byte, adds *check.Addition) ([]byte, error) {
+	if adds == nil {
+		return text, nil
+	}
+	out, err := fix.AddDocument(text, []byte(adds.Text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", newObject(adds), err)
+	}
+	return out, nil
 }
 
 // outcomeOf says which values were written into the file that an object stands in.
@@ -98,6 +123,9 @@ func outcomeOf(file string, w wanted, made fix.Outcome) outcome {
 	var o outcome
 	for i, c := range w.changes {
 		o.edits = append(o.edits, madeEdit{file, w.ref.Position(c.Path).Line, c.Path.String(), made.Old[i], c.Value})
+	}
+	if w.adds != nil {
+		o.edits = append(o.edits, madeEdit{file: file, value: w.adds.Text})
 	}
 	return o
 }

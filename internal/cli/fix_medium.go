@@ -32,11 +32,19 @@ type noter interface {
 	notes(after texts) []string
 }
 
-// A wanted is what a finding asks to be changed in its object: all of it, or nothing.
+// A closed medium is one that no object can be added to, or not every one: it says why, by
+// the files as they were loaded.
+type closed interface {
+	closed(before texts, a *check.Addition) error
+}
+
+// A wanted is what a finding asks to be changed in its object, and to be there besides:
+// all of it, or nothing.
 type wanted struct {
 	ref     *evidence.Ref
 	rule    string
 	changes []check.Change
+	adds    *check.Addition
 }
 
 // An outcome is what became of what was wanted.
@@ -45,11 +53,11 @@ type outcome struct {
 	err   error // why it was refused, for people
 }
 
-// A madeEdit is one value that was written into a file.
+// A madeEdit is one value that was written into a file, or an object as YAML.
 type madeEdit struct {
 	file string
-	line int // of the file as it was, 0 where nobody knows
-	path string
+	line int    // of the file as it was, 0 where nobody knows
+	path string // "" for an object
 	// old is the value that stood there as JSON, "" for none; value the new one.
 	old, value string
 }

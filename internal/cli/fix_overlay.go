@@ -34,7 +34,8 @@ type overlay struct {
 	// file is the kustomization, root the folder that was named and that it is in.
 	file, root string
 	own        []string // names of files that may be edited
-	cache      []madeBefore
+	// unfit is why nothing of it can be edited, "" when it can.
+	unfit string
 }
 
 func (o *overlay) load() (texts, error) {
@@ -101,15 +102,7 @@ func (o *overlay) apply(before texts, list []wanted) (texts, []outcome) {
 	if o.unfit != "" {
 		return nil, refusedAll(list, errors.New(o.unfit))
 	}
-	key := keyOf(list)
-	for _, known := range o.cache {
-		if known.key == key {
-			return known.files, slices.Clone(known.outcomes)
-		}
-	}
-	changed, outcomes := o.make(before, list)
-	o.cache = append(o.cache, madeBefore{key, changed, slices.Clone(outcomes)})
-	return changed, outcomes
+	return o.once(before, list, o.make)
 }
 
 func (o *overlay) make(before texts, list []wanted) (texts, []outcome) {
@@ -135,6 +128,9 @@ func (o *overlay) make(before texts, list []wanted) (texts, []outcome) {
 		if _, existed := own[name]; !existed && filepath.Dir(name) != filepath.Clean(o.source.Ref) {
 			return nil, refusedAll(list, fmt.Errorf("%s would be made outside of %s", name, o.source.Ref))
 		}
+	}
+	if err := o.addResources(before, changed, list, outcomes); err != nil {
+		return nil, refusedAll(list, err)
 	}
 	return changed, outcomes
 }

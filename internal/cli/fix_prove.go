@@ -12,6 +12,9 @@ import (
 	"path/filepath"
 	"slices"
 
+	"sigs.k8s.io/yaml"
+
+	"github.com/gabion-k8s/gabion/internal/check"
 	"github.com/gabion-k8s/gabion/internal/evidence"
 	"github.com/gabion-k8s/gabion/internal/fix"
 	"github.com/gabion-k8s/gabion/internal/report"
@@ -77,6 +80,11 @@ func (m *mender) apply() {
 		var mends []*mend
 		var list []wanted
 		for _, d := range m.mends {
+			if shut, is := medium.(closed); is && d.made() && d.home == medium && d.fix.Adds != nil {
+				if err := shut.closed(m.before, d.fix.Adds); err != nil {
+					d.refused = err.Error()
+				}
+			}
 			if d.made() && d.home == medium {
 				mends, list = append(mends, d), append(list, d.wanted())
 			}
@@ -155,7 +163,7 @@ func (m *mender) takeBack(was, now *evidence.Snapshot, before, after map[foundAt
 			continue
 		}
 		reason := fmt.Sprintf("a new finding would come: %s (%s)", f.Message, f.Rule)
-		suspects := m.suspects(func(d *mend) bool { return d.fresh && d.finding.Object.String() == f.Object.String() })
+		suspects := m.suspects(func(d *mend) bool { return d.fresh && d.isAbout(f.Object) })
 		if len(suspects) > 1 {
 			for _, d := range suspects {
 				d.held = true
@@ -194,10 +202,24 @@ func (m *mender) suspects(meant func(*mend) bool) (list []*mend) {
 	return list
 }
 
+// isAbout reports whether a fix changes an object, or adds it.
+func (d *mend) isAbout(o report.Object) bool {
+	return d.finding.Object.String() == o.String() || d.fix != nil && d.fix.Adds != nil && d.fix.Adds.String() == o.String()
+}
+
 // disturbed takes back the fixes of what holds an object that is not what it was but for
-// the fixes that are about it.
+// the fixes that are about it, and those that add an object which is not as it should be.
 func (m *mender) disturbed(was, now *evidence.Snapshot) (some bool) {
-	if len(was.Objects) != len(now.Objects) {
+	stayed, added := m.apart(now)
+	for _, d := range m.mends {
+		if d.made() && d.fix.Adds != nil && !m.isThere(d, added) {
+			d.refused, some = newObject(d.fix.Adds)+" would not be there as it should: something gives it another name, or more", true
+		}
+	}
+	if some {
+		return true
+	}
+	if len(was.Objects) != len(stayed) {
 		m.refuseAll("there would be more objects or fewer afterwards")
 		return true
 	}
@@ -208,15 +230,57 @@ func (m *mender) disturbed(was, now *evidence.Snapshot) (some bool) {
 		}
 	}
 	for i, ref := range was.Objects {
-		after := now.Objects[i].JSON
+		after := stayed[i].JSON
 		fields := edits[writtenOf(ref)]
 		if bytes.Equal(ref.JSON, after) && len(fields) == 0 || fix.Proves(ref.JSON, after, fields) {
 			continue
 		}
 		some = true
-		refuse(m.suspects(func(d *mend) bool { return d.made() && d.home == m.owners[ref.ID] }), "something else of "+ref.String()+" would change as well")
+		refuse(m.suspects(func(d *mend) bool { return d.made() && d.home == m.owners[stayed[i].ID] }), "something else of "+ref.String()+" would change as well")
 	}
 	return some
+}
+
+// apart takes the objects of a world apart: those that no fix adds, and those that one
+// does, by their identity.
+func (m *mender) apart(now *evidence.Snapshot) (stayed []*evidence.Ref, added map[identity][]*evidence.Ref) {
+	added = map[identity][]*evidence.Ref{}
+	for _, d := range m.mends {
+		if d.made() && d.fix.Adds != nil {
+			added[identityOf(d.fix.Adds)] = nil
+		}
+	}
+	for _, ref := range now.Objects {
+		id := identity{ref.APIVersion, ref.Kind, ref.Namespace, ref.Name}
+		if _, meant := added[id]; meant {
+			added[id] = append(added[id], ref)
+		} else {
+			stayed = append(stayed, ref)
+		}
+	}
+	return stayed, added
+}
+
+// newObject is what reasons call an object that a fix adds: the same for all, so that they
+// are counted together.
+func newObject(a *check.Addition) string { return "the new " + a.Kind + " that goes with it" }
+
+// An identity is what no two objects of a cluster share.
+type identity struct{ apiVersion, kind, namespace, name string }
+
+func identityOf(a *check.Addition) identity {
+	return identity{a.APIVersion, a.Kind, a.Namespace, a.Name}
+}
+
+// isThere reports whether the object that a fix adds is there once, where the fix is
+// made, and is what was asked for.
+func (m *mender) isThere(d *mend, added map[identity][]*evidence.Ref) bool {
+	same := added[identityOf(d.fix.Adds)]
+	if len(same) != 1 || m.owners[same[0].ID] != d.home {
+		return false
+	}
+	want, err := yaml.YAMLToJSON([]byte(d.fix.Adds.Text))
+	return err == nil && fix.Proves(want, same[0].JSON, nil)
 }
 
 // writtenAt tells objects apart that have the same name.

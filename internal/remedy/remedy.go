@@ -1,6 +1,7 @@
 // Package remedy completes fixes with what a person would otherwise have to find out:
 // which folders a container writes, so that a read-only root file system comes with
-// volumes for them, and how much processor time and memory it needs.
+// volumes for them, how much processor time and memory it needs, and whether anything
+// hangs on the ServiceAccount that it runs as.
 //
 // It knows a table of well-known images, what somebody has observed, what metrics told
 // at one moment, and defaults that are stated. All of these may be wrong for a workload,
@@ -42,6 +43,7 @@ const (
 	readOnlyRoot = "read-only-root-filesystem"
 	requests     = "resource-requests"
 	limits       = "resource-limits"
+	account      = "default-service-account"
 )
 
 // Fix returns the fix of a failure that a rule found in a world: the one that it has,
@@ -49,6 +51,8 @@ const (
 // one possible. The failure itself stays as it is.
 func (k *Known) Fix(world *evidence.Snapshot, rule string, f check.Failure) *check.Fix {
 	switch rule {
+	case account:
+		return ownAccount(world, f)
 	case readOnlyRoot, requests, limits:
 	default:
 		return f.Problem.Fix

@@ -4,12 +4,17 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/gabion-k8s/gabion/internal/cli"
 	"github.com/gabion-k8s/gabion/test/cluster"
@@ -291,5 +296,161 @@ func TestFixClusterReader(t *testing.T) {
 	}
 	if some := changedObjects(before, asWritten(t, c)); len(some) > 0 {
 		t.Errorf("these have changed: %v", some)
+	}
+}
+
+// sharers are workloads of which some can have a ServiceAccount of their own, without
+// anybody losing anything that the cluster shows.
+const sharers = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: own, namespace: lab}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: own}}
+  template:
+    metadata: {labels: {app: own}}
+    spec: {containers: [{name: web, image: registry.example.com/web}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: "123", namespace: lab}
+spec:
+  replicas: 1
+  serviceName: data
+  selector: {matchLabels: {app: data}}
+  template:
+    metadata: {labels: {app: data}}
+    spec: {serviceAccountName: default, containers: [{name: data, image: registry.example.com/data}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: bound, namespace: rights}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: bound}}
+  template:
+    metadata: {labels: {app: bound}}
+    spec: {containers: [{name: web, image: registry.example.com/web}]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: views, namespace: rights}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}
+subjects: [{kind: ServiceAccount, name: default}]
+`
+
+// TestFixClusterAccounts: workloads get ServiceAccounts of their own, their pods are made
+// with these and without a token, and the way back leads back, but to nothing that
+// somebody else needs by then.
+func TestFixClusterAccounts(t *testing.T) {
+	c := cluster.Start(t, cluster.Options{})
+	client := kubernetes.NewForConfigOrDie(c.Config())
+	for _, ns := range []string{"lab", "rights"} {
+		c.Kubectl(t, "create", "namespace", ns)
+		eventually(t, "the default ServiceAccount of "+ns, func() error {
+			_, err := client.CoreV1().ServiceAccounts(ns).Get(t.Context(), "default", metav1.GetOptions{})
+			return err
+		})
+	}
+	c.Kubectl(t, "patch", "serviceaccount", "default", "-n", "lab", "-p", `{"imagePullSecrets": [{"name": "pull"}]}`)
+	applyText(t, c, sharers)
+	podsOf := func(app string, runsAs string) {
+		t.Helper()
+		eventually(t, "a pod of "+app+" that runs as "+runsAs, func() error {
+			list, err := client.CoreV1().Pods("lab").List(t.Context(), metav1.ListOptions{LabelSelector: "app=" + app})
+			if err != nil {
+				return err
+			}
+			for _, p := range list.Items {
+				tokens := slices.ContainsFunc(p.Spec.Volumes, func(v corev1.Volume) bool { return v.Projected != nil })
+				if p.Spec.ServiceAccountName == runsAs && tokens == (runsAs == "default") && len(p.Spec.ImagePullSecrets) == 1 {
+					return nil
+				}
+			}
+			return fmt.Errorf("%d pods, none like this", len(list.Items))
+		})
+	}
+	podsOf("own", "default")
+	live := []string{"--kubeconfig", c.Kubeconfig, "--rule", "default-service-account", "--unsafe", "--force-conflicts"}
+
+	// As files: kubectl makes them, and nothing is there yet.
+	dir := t.TempDir()
+	foretold := fixReport(t, append(live, "--output-dir", dir)...)
+	var files []string
+	for _, e := range foretold.Edits {
+		files = append(files, e.File+" "+e.Path)
+	}
+	slices.Sort(files)
+	want := []string{
+		"lab/deployment.apps_own.yaml spec.template.spec.serviceAccountName", "lab/serviceaccount_123.yaml ", "lab/serviceaccount_own.yaml ",
+		"lab/statefulset.apps_123.yaml spec.template.spec.serviceAccount", "lab/statefulset.apps_123.yaml spec.template.spec.serviceAccountName",
+	}
+	if diff := cmp.Diff(want, files); diff != "" {
+		t.Fatalf("-want +foretold\n%s\n%+v", diff, foretold.Refused)
+	}
+	c.Kubectl(t, "apply", "--server-side", "--field-manager=gabion", "--force-conflicts", "--dry-run=server", "-R", "-f", dir)
+
+	// Who may not make accounts is told so, and no workload is left without one.
+	c.Kubectl(t, "create", "clusterrolebinding", "viewer", "--clusterrole=view", "--user=patcher")
+	c.Kubectl(t, "create", "clusterrole", "patches", "--verb=get,list,patch", "--resource=deployments.apps,statefulsets.apps,rolebindings.rbac.authorization.k8s.io,clusterrolebindings.rbac.authorization.k8s.io,roles.rbac.authorization.k8s.io,clusterroles.rbac.authorization.k8s.io,namespaces")
+	c.Kubectl(t, "create", "clusterrolebinding", "patcher", "--clusterrole=patches", "--user=patcher")
+	before := asWritten(t, c)
+	patcher := c.User(t, "patcher")
+	r := try(t, "fix", "--kubeconfig", patcher.Kubeconfig, "-n", "lab", "--rule", "default-service-account,seccomp-profile", "--unsafe", "--apply", "--undo-file", filepath.Join(t.TempDir(), "undo.json"))
+	if !strings.Contains(r.errors, "needs the right create") || !strings.Contains(r.errors, "changed Deployment lab/own") {
+		t.Errorf("exit code %d: %s", r.code, r.errors)
+	}
+	if some := changedObjects(before, asWritten(t, c)); len(some) != 2 || !some["Deployment lab/own"] || !some["StatefulSet lab/123"] {
+		t.Errorf("without the right these have changed: %v\n%s", some, r.errors)
+	}
+	podsOf("own", "default")
+	before = asWritten(t, c)
+
+	// Made: each workload has its own, and pods are made with it.
+	undo := filepath.Join(t.TempDir(), "undo.json")
+	r = try(t, append(append([]string{"fix"}, live...), "--apply", "--undo-file", undo)...)
+	if account, workload := strings.Index(r.errors, "made ServiceAccount lab/own"), strings.Index(r.errors, "changed Deployment lab/own"); account < 0 || workload < account {
+		t.Fatalf("exit code %d: %s", r.code, r.errors)
+	}
+	after := asWritten(t, c)
+	if some := changedObjects(before, after); len(some) != 4 {
+		t.Errorf("these have changed: %v", some)
+	}
+	for _, name := range []string{"own", "123"} {
+		sa, err := client.CoreV1().ServiceAccounts("lab").Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil || sa.AutomountServiceAccountToken == nil || *sa.AutomountServiceAccountToken || len(sa.ImagePullSecrets) != 1 || sa.ImagePullSecrets[0].Name != "pull" {
+			t.Errorf("%s: %+v %v", name, sa, err)
+		}
+	}
+	podsOf("own", "own")
+	c.Kubectl(t, "delete", "pod", "123-0", "-n", "lab", "--force", "--grace-period=0")
+	podsOf("data", "123")
+	if again := fixReport(t, append(live, "--apply")...); len(again.Edits) > 0 {
+		t.Errorf("the second time: %+v", again.Edits)
+	}
+
+	// An account that its workload still needs is left, and so is one that somebody else
+	// has changed since.
+	c.Kubectl(t, "annotate", "serviceaccount", "123", "-n", "lab", "example.com/owner=somebody")
+	c.Kubectl(t, "patch", "deployment", "own", "-n", "lab", "-p", `{"spec": {"template": {"spec": {"serviceAccountName": "else", "serviceAccount": "else"}}}}`)
+	r = try(t, "fix", "--undo", undo, "--kubeconfig", c.Kubeconfig)
+	for _, want := range []string{
+		"Deployment lab/own: .spec.template.spec.serviceAccountName was changed by somebody else", "ServiceAccount lab/own: not undone: Deployment lab/own, which it was made for, may still need it",
+		"StatefulSet lab/123: 2 fields undone", "ServiceAccount lab/123: .metadata.annotations.example.com/owner was changed by somebody else",
+	} {
+		if r.code != cli.ExitIncomplete || !strings.Contains(r.errors, want) {
+			t.Errorf("exit code %d: nothing of %s: %s", r.code, want, r.errors)
+		}
+	}
+	c.Kubectl(t, "annotate", "serviceaccount", "123", "-n", "lab", "example.com/owner-")
+	c.Kubectl(t, "patch", "deployment", "own", "-n", "lab", "-p", `{"spec": {"template": {"spec": {"serviceAccountName": "own", "serviceAccount": "own"}}}}`)
+	for range 2 { // the second time there is nothing to do
+		if r := try(t, "fix", "--undo", undo, "--kubeconfig", c.Kubeconfig); r.code != cli.ExitClean {
+			t.Errorf("exit code %d: %s", r.code, r.errors)
+		}
+		if diff := cmp.Diff(before, asWritten(t, c)); diff != "" {
+			t.Fatalf("-before +undone\n%s", diff)
+		}
 	}
 }

@@ -37,10 +37,15 @@ func TestFixedManifestsAreAccepted(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := objectsIn(t, work)
-		run(t, "fix", work, "--unsafe", "--write", "--fail-on", "none", "-q")
-		after := objectsIn(t, work)
-		if len(before) != len(after) {
-			t.Fatalf("%s: %d objects became %d", root, len(before), len(after))
+		made := map[string]bool{}
+		for _, e := range fixReport(t, work, "--unsafe", "--write", "--fail-on", "none", "-q").Edits {
+			if e.Path == "" {
+				made[e.File+"\n"+e.New] = true
+			}
+		}
+		after, added := apart(before, objectsIn(t, work))
+		if len(before) != len(after) || len(added) != len(made) {
+			t.Fatalf("%s: %d objects became %d, and %d were added instead of %d", root, len(before), len(after), len(added), len(made))
 		}
 		var fixed []int
 		for i, o := range before {
@@ -61,11 +66,28 @@ func TestFixedManifestsAreAccepted(t *testing.T) {
 				t.Errorf("%s: %s was accepted, and is not with its fixes: %v", root, nameOf(before[i]), err)
 			}
 		}
-		t.Logf("%s: of %d objects %d were fixed; %d of these were accepted before", filepath.Base(root), len(before), len(fixed), accepted)
+		for _, o := range added {
+			if err := try(o); err != nil {
+				t.Errorf("%s: %s was added, and is not accepted: %v", root, nameOf(o), err)
+			}
+		}
+		t.Logf("%s: of %d objects %d were fixed; %d of these were accepted before; %d were added", filepath.Base(root), len(before), len(fixed), accepted, len(added))
 		if accepted == 0 {
 			t.Errorf("%s: nothing that was fixed was accepted before", root)
 		}
 	}
+}
+
+// apart tells the objects that were there from those that were added.
+func apart(before, all []*unstructured.Unstructured) (after, added []*unstructured.Unstructured) {
+	for _, o := range all {
+		if i := len(after); i < len(before) && nameOf(before[i]) == nameOf(o) {
+			after = append(after, o)
+		} else {
+			added = append(added, o)
+		}
+	}
+	return after, added
 }
 
 // objectsIn are the objects of a folder, in the order in which they are read.

@@ -189,10 +189,8 @@ func failed(w *rendered.World) bool { return strings.Contains(w.Rest, "template 
 // withoutSchemas are the chart's schemas of values, gone: a mark is none of theirs.
 func (p *prober) withoutSchemas() rendered.Files {
 	files := rendered.Files{}
-	for name := range p.chart.Files() {
-		if strings.HasSuffix(name, "values.schema.json") {
-			files[name] = nil
-		}
+	for _, name := range p.chart.Schemas() {
+		files[name] = nil
 	}
 	return files
 }

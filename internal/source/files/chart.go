@@ -29,7 +29,7 @@ func (r *reader) chart(u *unit, s setting) bool {
 		return false
 	}
 	r.say(path)
-	chart, err := load(path)
+	chart, err := LoadChart(path)
 	switch {
 	case err != nil && isArchive(path) && !u.named && errors.Is(err, helm.ErrNoChart):
 		u.add(path, skipped(path, "an archive, but not of a chart: "+inner(err).Error()))
@@ -128,7 +128,8 @@ func (r *reader) readAgain(was manifest.Result, text []byte, s setting) manifest
 	return was
 }
 
-func load(path string) (*helm.Chart, error) {
+// LoadChart reads a chart, a folder or an archive.
+func LoadChart(path string) (*helm.Chart, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:

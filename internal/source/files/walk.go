@@ -58,6 +58,10 @@ func (w *walker) walk(dir item) {
 		w.charts = append(w.charts, dir)
 		entries = slices.DeleteFunc(entries, partOfChart(dir.name))
 	}
+	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { // patches of what an archive renders
+		archive, ok := strings.CutSuffix(e.Name(), helm.PostRenderBeside(""))
+		return ok && e.IsDir() && isArchive(archive) && has(archive)
+	})
 	if slices.ContainsFunc(kustomizationNames, has) && isOverlay(dir.name) {
 		w.overlays = append(w.overlays, dir)
 		entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return slices.Contains(kustomizationNames, e.Name()) })

@@ -15,20 +15,33 @@ import (
 // kept as they are.
 func (c *Chart) Files() map[string][]byte {
 	files := map[string][]byte{}
-	c.root.each(func(place string, f *archive.BufferedFile) {
-		if !strings.HasSuffix(place, ":") {
-			files[place+f.Name] = f.Data
+	c.root.each(false, func(name string, data []byte, packed bool) {
+		if !packed {
+			files[name] = data
 		}
 	})
 	return files
 }
 
-func (s *source) each(f func(place string, file *archive.BufferedFile)) {
-	for _, file := range s.files {
-		f(s.place, file)
+// Schemas are the names, for With, of the schemas of values: those in archives too.
+func (c *Chart) Schemas() []string {
+	var names []string
+	c.root.each(false, func(name string, _ []byte, _ bool) {
+		if strings.HasSuffix(name, "values.schema.json") {
+			names = append(names, name)
+		}
+	})
+	return names
+}
+
+// each calls do for every file; packed says that it is in an archive.
+func (s *source) each(packed bool, do func(name string, data []byte, packed bool)) {
+	packed = packed || strings.HasSuffix(s.place, ":")
+	for _, f := range s.files {
+		do(s.place+f.Name, f.Data, packed)
 	}
 	for _, sub := range s.subs {
-		sub.each(f)
+		sub.each(packed, do)
 	}
 }
 
@@ -106,10 +119,14 @@ func plain(v any) any {
 	return v
 }
 
-// PostRender is the folder in a chart's folder that holds patches of what the chart
-// renders, to be made by a post-renderer. It has a kustomization of its own, which
-// lacks what the chart renders and is never built by itself.
+// PostRender is the name of the folder in a chart's folder that holds patches of what
+// the chart renders, to be made by a post-renderer. It has a kustomization of its own,
+// which lacks what the chart renders and is never built by itself. A chart in an archive
+// has it beside the archive: NAME-gabion-post-render.
 const PostRender = "gabion-post-render"
+
+// PostRenderBeside is the folder of such patches for a chart in an archive.
+func PostRenderBeside(archive string) string { return archive + "-" + PostRender }
 
 // Fetched are the names of the sub-charts that Chart.yaml says come from a repository.
 func (c *Chart) Fetched() []string {
