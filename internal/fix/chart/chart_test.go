@@ -189,6 +189,12 @@ func TestWhereFieldsAreSet(t *testing.T) {
 			field:  token,
 			want:   []string{"two.yaml-token: true", "two.yaml+token: false"},
 		},
+		"a new key, of a mapping that several files have": {
+			files:  map[string]string{"templates/a.yaml": pod("  {{- toYaml .Values.pod | nindent 2 }}"), "values.yaml": "pod:\n  hostPID: false\n", "one.yaml": "pod:\n  hostNetwork: false\n"},
+			values: []string{"one.yaml"},
+			field:  users,
+			want:   []string{"one.yaml+  hostUsers: false"},
+		},
 		"a value of the command line": {
 			files: map[string]string{"templates/a.yaml": pod(automount + "{{ .Values.token }}"), "values.yaml": "token: true\n"},
 			set:   []string{"token=true"},
